@@ -1,0 +1,90 @@
+"""Autoencoders, VAEs and small GANs in JAX, whose whole training runs are pure functions.
+
+The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
+`networks`, `models`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxae import (
+        adversarial,
+        checkpoint,
+        data,
+        distributions,
+        latent,
+        losses,
+        metrics,
+        models,
+        networks,
+        noise,
+        report,
+        windows,
+    )
+    from jaxae.detection import Detector, calibrate
+    from jaxae.fitting import Fit, fit
+    from jaxae.learner import chain, descend, lift, objective, repeat, schedule, score
+    from jaxae.population import grid, sweep
+    from jaxae.training import run, start, train
+    from jaxae.types import Batch, Learner, Loss, Objective, TrainState
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Detector",
+    "Fit",
+    "Learner",
+    "Loss",
+    "Objective",
+    "TrainState",
+    "adversarial",
+    "calibrate",
+    "chain",
+    "checkpoint",
+    "data",
+    "descend",
+    "distributions",
+    "fit",
+    "grid",
+    "latent",
+    "lift",
+    "losses",
+    "metrics",
+    "models",
+    "networks",
+    "noise",
+    "objective",
+    "repeat",
+    "report",
+    "run",
+    "schedule",
+    "score",
+    "start",
+    "sweep",
+    "train",
+    "windows",
+]
+
+_HOME = {
+    **dict.fromkeys(("Detector", "calibrate"), "detection"),
+    **dict.fromkeys(("Fit", "fit"), "fitting"),
+    **dict.fromkeys(("chain", "descend", "lift", "objective", "repeat", "schedule", "score"), "learner"),
+    **dict.fromkeys(("grid", "sweep"), "population"),
+    **dict.fromkeys(("run", "start", "train"), "training"),
+    **dict.fromkeys(("Batch", "Learner", "Loss", "Objective", "TrainState"), "types"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: the command line's help must answer without importing JAX."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"jaxae.{_HOME[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"jaxae.{name}")
+    raise AttributeError(f"module 'jaxae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

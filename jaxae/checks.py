@@ -1,0 +1,116 @@
+"""Refusals: each function returns nothing, or raises an error that says what was given, what is allowed, what to do.
+
+Values are checked where they are known. A traced value (a hyperparameter of a population) passes here and is checked
+by whoever made it concrete.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["fraction", "known", "nearest", "not_negative", "positive", "same_shape", "typed_key", "whole"]
+
+
+def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
+    """Refuse anything but a typed key (or keys) of the given shape.
+
+    Raises:
+        TypeError: for a legacy `uint32` key, an integer, or any other thing.
+        ValueError: for typed keys of another shape.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        given = "a legacy uint32 key" if dtype == np.uint32 else f"{type(key).__name__} {str(key)[:40]}"
+        raise TypeError(f"key is {given}, but must be a typed key: write jax.random.key(0)")
+    if key.shape != shape:
+        raise ValueError(f"key has shape {key.shape}, but must have {shape}: jax.random.split(key, n) makes n keys")
+
+
+def whole(name: str, value: Any, *, low: int = 1, high: int | None = None, why: str = "") -> None:
+    """Refuse anything but a whole number from `low` to `high`.
+
+    Raises:
+        TypeError: for a value that is no whole number (a bool is none).
+        ValueError: for one out of range.
+    """
+    allowed = f"a whole number ≥ {low}" if high is None else f"a whole number from {low} to {high}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, but must be {allowed}{why}")
+    if number < low or (high is not None and number > high):
+        raise ValueError(f"{name} is {number}, but must be {allowed}{why}")
+
+
+def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
+    """Refuse a number outside [0, 1], or outside (0, 1) with `open_ends`.
+
+    Raises:
+        ValueError: naming the value; one between 1 and 100 is answered with the fraction that was likely meant.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    number = float(value)
+    inside = 0 < number < 1 if open_ends else 0 <= number <= 1
+    if not inside:
+        meant = f": write {number / 100:g} for {number:g} %" if 1 < number <= 100 else ""
+        raise ValueError(f"{name} is {number:g}, but must be a fraction {'between' if open_ends else 'from'} 0 "
+                         f"{'and' if open_ends else 'to'} 1{meant}")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse a number that is not finite and > 0.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    if not isinstance(value, jax.core.Tracer) and not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} is {float(value):g}, but must be a finite number > 0")
+
+
+def not_negative(name: str, value: Any) -> None:
+    """Refuse a number that is not finite and ≥ 0.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    if not isinstance(value, jax.core.Tracer) and not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is {float(value):g}, but must be a finite number ≥ 0")
+
+
+def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:
+    """Refuse two arrays of different shapes, which would otherwise broadcast.
+
+    Raises:
+        ValueError: with both shapes.
+    """
+    if shape != expected:
+        raise ValueError(f"{name} has shape {shape}, but {other} has {expected}: the two must be equal")
+
+
+def nearest(given: str, allowed: Iterable[str]) -> list[str]:
+    """Return `allowed` with the names most like `given` first, the others after them in their order."""
+    names = list(allowed)
+    close = get_close_matches(given, names, n=3, cutoff=0.5)
+    return close + [name for name in names if name not in close]
+
+
+def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse a name that does not exist.
+
+    Raises:
+        ValueError: with the names that do exist, nearest first.
+    """
+    names = list(allowed)
+    for name in given:
+        if name not in names:
+            exist = ", ".join(nearest(name, names)) or "none"
+            raise ValueError(f"there is no {kind} {name!r}; there is: {exist}")

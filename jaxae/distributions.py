@@ -1,0 +1,172 @@
+"""Densities and errors in nats: pure functions that give one number per example, summed over the event."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from jaxae import checks
+from jaxae.types import Array, Key
+
+__all__ = ["Normal", "bernoulli", "gaussian", "multinomial", "normal", "per_example", "squared_error"]
+
+
+def per_example(values: Array) -> Array:
+    """Return the sums of (n, ...) values over everything but the first axis, shape (n,).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> per_example(jnp.ones((2, 3, 4))).tolist()
+        [12.0, 12.0]
+    """
+    return values.reshape(values.shape[0], -1).sum(-1)
+
+
+class Normal(NamedTuple):
+    """Diagonal normal distribution, the posterior or the predicted likelihood of a model.
+
+    Attributes:
+        mean: (n, ...) means.
+        logvar: (n, ...) logarithms of the variances, of the same shape.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> Normal(jnp.ones((1, 2)), jnp.zeros((1, 2))).kl().tolist()
+        [1.0]
+    """
+
+    mean: Array
+    logvar: Array
+
+    def sample(self, key: Key) -> Array:
+        """Return mean + exp(logvar / 2)·ε with ε ~ N(0, I): differentiable in both (Kingma & Welling, 2014)."""
+        return self.mean + jnp.exp(0.5 * self.logvar) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+    def log_prob(self, x: Array) -> Array:
+        """Return the log density of x (n, ...) in nats, shape (n,)."""
+        checks.same_shape("x", x.shape, "mean", self.mean.shape)
+        deviation = (x - self.mean) ** 2 * jnp.exp(-self.logvar)
+        return -0.5 * per_example(deviation + self.logvar + math.log(2 * math.pi))
+
+    def kl_per_dimension(self) -> Array:
+        """Return KL(self ‖ N(0, 1)) of every dimension in nats, shape (n, ...).
+
+        ½(mean² + expm1(logvar) − logvar): exp(logvar) − 1 loses all its digits near the prior in float32.
+        """
+        return 0.5 * (self.mean**2 + jnp.expm1(self.logvar) - self.logvar)
+
+    def kl(self) -> Array:
+        """Return KL(self ‖ N(0, I)) in nats, shape (n,)."""
+        return per_example(self.kl_per_dimension())
+
+
+def squared_error(prediction: Array, x: Array) -> Array:
+    """Return Σ (prediction − x)², shape (n,), in squared units of x.
+
+    Args:
+        prediction: (n, ...).
+        x: (n, ...) the target, of the same shape.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> squared_error(jnp.zeros((1, 2)), jnp.ones((1, 2))).tolist()
+        [2.0]
+    """
+    checks.same_shape("prediction", prediction.shape, "x", x.shape)
+    return per_example((prediction - x) ** 2)
+
+
+def gaussian(mean: Array, x: Array, *, scale: float | Array = 1.0) -> Array:
+    """Return −log N(x; mean, scale²·I) in nats, shape (n,): the Gaussian likelihood of a fixed scale.
+
+    For a scale that is learned or predicted, let the decoder return a `Normal` (`networks.SharedScale`,
+    `networks.PredictedScale`) and use `normal`.
+
+    Args:
+        mean: (n, ...).
+        x: (n, ...) of the same shape.
+        scale: standard deviation, > 0.
+
+    Raises:
+        ValueError: if the shapes differ or scale is not positive.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> round(float(gaussian(jnp.zeros((1, 1)), jnp.zeros((1, 1)))[0]), 4)
+        0.9189
+    """
+    if not jnp.ndim(scale):
+        checks.positive("scale", scale)
+    return -Normal(mean, jnp.broadcast_to(2 * jnp.log(scale), mean.shape)).log_prob(x)
+
+
+def normal(prediction: Normal, x: Array) -> Array:
+    """Return −log N(x; mean, exp(logvar)) in nats, shape (n,): the Gaussian likelihood that a decoder predicts.
+
+    Args:
+        prediction: `Normal` with fields of shape (n, ...).
+        x: (n, ...) of the same shape.
+
+    Raises:
+        TypeError: if the prediction is not a `Normal`.
+        ValueError: if the shapes differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> round(float(normal(Normal(jnp.zeros((1, 1)), jnp.zeros((1, 1))), jnp.zeros((1, 1)))[0]), 4)
+        0.9189
+    """
+    if not isinstance(prediction, Normal):
+        raise TypeError(f"the decoder returned {type(prediction).__name__}, but this likelihood needs a Normal: wrap "
+                        "the decoder in networks.SharedScale or networks.PredictedScale, or use distributions.gaussian")
+    return -prediction.log_prob(x)
+
+
+def bernoulli(logits: Array, x: Array) -> Array:
+    """Return −Σ x·log σ(logits) + (1 − x)·log σ(−logits) in nats, shape (n,).
+
+    Finite with a finite gradient at any finite logit. For x strictly inside (0, 1) this is the cross-entropy that
+    image models train on; it is a likelihood only for x in {0, 1}.
+
+    Args:
+        logits: (n, ...).
+        x: (n, ...) in [0, 1], of the same shape.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> round(float(bernoulli(jnp.zeros((1, 1)), jnp.ones((1, 1)))[0]), 4)
+        0.6931
+    """
+    checks.same_shape("logits", logits.shape, "x", x.shape)
+    return per_example(x * jax.nn.softplus(-logits) + (1 - x) * jax.nn.softplus(logits))
+
+
+def multinomial(logits: Array, counts: Array) -> Array:
+    """Return −log Multinomial(counts; N = Σ counts, p = softmax(logits)) in nats, shape (n,).
+
+    Args:
+        logits: (n, items).
+        counts: (n, items), ≥ 0; for implicit feedback 0 or 1.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> round(float(multinomial(jnp.zeros((1, 2)), jnp.array([[1.0, 0.0]]))[0]), 4)
+        0.6931
+
+    References:
+        Liang et al., Variational autoencoders for collaborative filtering, 2018.
+    """
+    checks.same_shape("logits", logits.shape, "counts", counts.shape)
+    log_coefficient = gammaln(counts.sum(-1) + 1) - gammaln(counts + 1).sum(-1)
+    return -log_coefficient - (counts * jax.nn.log_softmax(logits)).sum(-1)

@@ -1,0 +1,195 @@
+"""Ways through a latent space, and what a posterior uses of it: pure functions of arrays."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+__all__ = ["Moments", "active_units", "aggregate_moments", "interpolate", "slerp", "traverse"]
+
+
+class Moments(NamedTuple):
+    """Mean (k,) and covariance (k, k) of a distribution over latent vectors."""
+
+    mean: Array
+    covariance: Array
+
+
+def interpolate(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
+    """Return `steps` points on the straight line from a to b, both ends included.
+
+    Point i is (1 − tᵢ)·a + tᵢ·b with tᵢ = i / (steps − 1).
+
+    Args:
+        a: (k,), the first point.
+        b: (k,), the last point.
+        steps: The number of points, at least 2.
+
+    Returns:
+        (steps, k).
+
+    Raises:
+        ValueError: The shapes are not one (k,), or `steps` is below 2.
+
+    Example:
+        >>> interpolate(jnp.array([0.0, 4.0]), jnp.array([2.0, 0.0]), 3).tolist()
+        [[0.0, 4.0], [1.0, 2.0], [2.0, 0.0]]
+    """
+    first, last, t = _ends(a, b, steps)
+    return (1 - t) * first[None, :] + t * last[None, :]
+
+
+def slerp(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
+    """Return `steps` points on the great circle from a to b, both ends included.
+
+    The direction turns by equal angles in the plane of a and b, and the length goes evenly from |a| to |b|. So the
+    points keep the length that a standard normal prior gives its samples, about √k, which the straight line cuts
+    short. Where a and b are parallel, or one of them is 0, this is the straight line. Opposite points lie on many
+    great circles; one of them is taken.
+
+    Args:
+        a: (k,), the first point, k at least 2.
+        b: (k,), the last point.
+        steps: The number of points, at least 2.
+
+    Returns:
+        (steps, k).
+
+    Raises:
+        ValueError: The shapes are not one (k,) with k at least 2, or `steps` is below 2.
+
+    References:
+        Shoemake, Animating rotation with quaternion curves, 1985. White, Sampling generative networks, 2016.
+
+    Example:
+        >>> slerp(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), 3).round(3).tolist()[1]
+        [0.7070000171661377, 0.7070000171661377]
+    """
+    first, last, t = _ends(a, b, steps)
+    if first.size < 2:
+        raise ValueError(f"slerp needs vectors of at least 2 dimensions; got {first.size}; use interpolate")
+    lengths = jnp.linalg.norm(first), jnp.linalg.norm(last)
+    # A zero vector has no direction: it takes the other's.
+    u = _unit(jnp.where(lengths[0] > 0, first, last))
+    v = _unit(jnp.where(lengths[1] > 0, last, first))
+    # Kahan's angle, which does not lose its digits near 0 and π as arccos does.
+    angle = 2 * jnp.arctan2(jnp.linalg.norm(u - v), jnp.linalg.norm(u + v))
+    across = v - jnp.dot(u, v) * u
+    # Without an across direction (parallel: then it has no weight; opposite: then any will do), take the axis that
+    # is least along u.
+    axis = jnp.zeros_like(u).at[jnp.argmin(jnp.abs(u))].set(1)
+    small = jnp.linalg.norm(across) <= 4 * jnp.finfo(u.dtype).eps
+    across = _unit(jnp.where(small, axis - jnp.dot(axis, u) * u, across))
+    length = (1 - t) * lengths[0] + t * lengths[1]
+    points = length * (jnp.cos(t * angle) * u[None, :] + jnp.sin(t * angle) * across[None, :])
+    return points.at[0].set(first).at[-1].set(last)
+
+
+def traverse(z: ArrayLike, dimension: int, values: ArrayLike) -> Array:
+    """Return one copy of z per value, with its coordinate `dimension` replaced by the value.
+
+    Args:
+        z: (k,).
+        dimension: The coordinate, 0 to k − 1.
+        values: (m,), what the coordinate becomes.
+
+    Returns:
+        (m, k).
+
+    Raises:
+        ValueError: A shape is another, or there is no such coordinate.
+
+    Example:
+        >>> traverse(jnp.array([1.0, 2.0]), 0, jnp.array([-3.0, 3.0])).tolist()
+        [[-3.0, 2.0], [3.0, 2.0]]
+    """
+    base, column = _floats(z, values)
+    if base.ndim != 1 or column.ndim != 1:
+        raise ValueError(f"z must be (k,) and values (m,); got shapes {base.shape} and {column.shape}")
+    if not 0 <= dimension < base.size:
+        raise ValueError(f"dimension must be 0 to {base.size - 1}; got {dimension}")
+    return jnp.tile(base, (column.size, 1)).at[:, dimension].set(column)
+
+
+def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Array:
+    """Return which latent units carry information: those whose posterior mean varies over the rows.
+
+    Unit j is active where Var_x(E[zⱼ | x]) > threshold.
+
+    Args:
+        means: (n, k), the posterior mean of each row, n at least 2.
+        threshold: In squared latent units, at least 0.
+
+    Returns:
+        (k,) bool.
+
+    Raises:
+        ValueError: The shape is another, or the threshold below 0.
+
+    References:
+        Burda, Grosse and Salakhutdinov, Importance weighted autoencoders, 2016.
+
+    Example:
+        >>> active_units(jnp.array([[-1.0, 0.0], [1.0, 0.05]])).tolist()
+        [True, False]
+    """
+    (array,) = _floats(means)
+    if array.ndim != 2 or len(array) < 2:
+        raise ValueError(f"means must be (n, k) with n at least 2; got shape {array.shape}")
+    if threshold < 0:
+        raise ValueError(f"threshold must be at least 0; got {threshold}")
+    return jnp.var(array, axis=0) > threshold
+
+
+def aggregate_moments(mean: ArrayLike, logvar: ArrayLike) -> Moments:
+    """Return mean and covariance of the aggregate posterior, the even mixture of every row's posterior.
+
+    By the law of total covariance, Cov(z) = E_x[diag(exp(logvar))] + Cov_x(mean). Where the prior is a standard
+    normal and the aggregate posterior fits it, they are 0 and the identity.
+
+    Args:
+        mean: (n, k), the mean of each row's posterior, n at least 1.
+        logvar: (n, k), the logarithm of its variances.
+
+    Raises:
+        ValueError: The shapes are not one (n, k).
+
+    References:
+        Hoffman and Johnson, ELBO surgery: yet another way to carve up the variational evidence lower bound, 2016.
+
+    Example:
+        >>> aggregate_moments(jnp.array([[-1.0], [1.0]]), jnp.zeros((2, 1))).covariance.tolist()
+        [[2.0]]
+    """
+    means, logvars = _floats(mean, logvar)
+    if means.ndim != 2 or means.shape != logvars.shape or len(means) == 0:
+        raise ValueError(
+            f"mean and logvar must be one shape (n, k), n at least 1; got {means.shape} and {logvars.shape}"
+        )
+    centre = means.mean(axis=0)
+    apart = means - centre[None, :]
+    # Accelerators round the factors of a product to fewer bits unless told otherwise.
+    between = jnp.matmul(apart.T, apart, precision="highest") / len(means)
+    return Moments(centre, jnp.diag(jnp.exp(logvars).mean(axis=0)) + between)
+
+
+def _floats(*arrays: Any) -> tuple[Array, ...]:
+    dtype = jnp.result_type(*arrays, float)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"latent vectors are real numbers; got {dtype}")
+    return tuple(jnp.asarray(array, dtype) for array in arrays)
+
+
+def _ends(a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Array, Array]:
+    first, last = _floats(a, b)
+    if first.ndim != 1 or first.shape != last.shape:
+        raise ValueError(f"a and b must be one shape (k,); got {first.shape} and {last.shape}")
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, for both ends; got {steps}")
+    return first, last, jnp.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+
+
+def _unit(vector: Array) -> Array:
+    length = jnp.linalg.norm(vector)
+    return vector / jnp.where(length > 0, length, 1)

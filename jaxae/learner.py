@@ -1,0 +1,325 @@
+"""Ways of changing variables: an objective, gradient descent on it, and how learners combine.
+
+A `Learner` is a pair of pure functions, so learners compose as optax's gradient transformations do: a GAN is
+`chain(discriminator=repeat(descend(...), 2), generator=descend(...))`, a warm-up is `schedule(factory, beta=...)`.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from jaxae import checks
+from jaxae.types import Array, Batch, Key, Learner, Loss, Metrics, Objective, Score, Variables
+
+__all__ = ["Lifted", "chain", "descend", "lift", "objective", "repeat", "schedule", "score"]
+
+
+def objective(model: Any, loss: Loss, **hparams: Any) -> Objective:
+    """Return the pure function (variables, batch, key) -> (mean loss, (variables, metrics)) that a learner descends.
+
+    The only seam between training and Flax. The model runs in training mode: batch norm uses the batch's statistics
+    and updates its running averages, dropout drops. The mean over the batch is taken here and nowhere else.
+
+    Args:
+        model: a Linen module, or what `lift` made of an NNX module.
+        loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
+        **hparams: the loss's hyperparameters; they may be traced.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, jaxae as ja
+        >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
+        >>> x = jnp.ones((5, 8))
+        >>> value, (variables, metrics) = ja.objective(ae, ja.losses.reconstruction)(
+        ...     ae.init(jax.random.key(0), x), ja.Batch(x), jax.random.key(1))
+        >>> value.shape, sorted(metrics)
+        ((), ['loss'])
+    """
+    loss = functools.partial(loss, **hparams)
+
+    def evaluate(variables: Variables, batch: Batch, key: Key) -> tuple[Array, tuple[Variables, Metrics]]:
+        loss_key, dropout_key = jax.random.split(key)
+        state = [name for name in variables if name != "params"]
+        (values, metrics), written = model.apply(
+            variables, batch, loss_key, method=_as_method(loss), mutable=state, rngs={"dropout": dropout_key}
+        )
+        _one_number_per_example(values, batch)
+        means = jax.tree.map(jnp.mean, {"loss": values, **metrics})
+        return means["loss"], ({**variables, **written}, means)
+
+    return evaluate
+
+
+def score(model: Any, loss: Loss, **hparams: Any) -> Score:
+    """Return (variables, batch, key=None) -> (n,), the loss of every example in inference mode.
+
+    Batch norm uses its running averages and nothing drops. Without a key the score is deterministic.
+
+    Args:
+        model: a Linen module, or what `lift` made of an NNX module.
+        loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
+        **hparams: the loss's hyperparameters.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, jaxae as ja
+        >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
+        >>> x = jnp.ones((5, 8))
+        >>> ja.score(ae, ja.losses.reconstruction)(ae.init(jax.random.key(0), x), ja.Batch(x)).shape
+        (5,)
+    """
+    loss = functools.partial(loss, **hparams)
+
+    def values(variables: Variables, batch: Batch, key: Key | None = None) -> Array:
+        result, _ = model.apply(variables, batch, key, method=_as_method(loss))
+        _one_number_per_example(result, batch)
+        return result
+
+    return values
+
+
+def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:
+    # Linen takes a method's name from its __name__, which a partial does not have.
+    return lambda model, *args: loss(model, *args)
+
+
+def _one_number_per_example(values: Array, batch: Batch) -> None:
+    if values.shape != (len(batch.x),):
+        raise ValueError(f"the loss returned shape {values.shape} for {len(batch.x)} examples, but must return one "
+                         f"number per example, ({len(batch.x)},): sum over the event, do not average over the batch")
+
+
+def descend(
+    objective: Objective, tx: optax.GradientTransformation, *, wrt: Collection[str] | None = None
+) -> Learner:
+    """Return the learner that follows the objective's gradient in the submodules named by `wrt`.
+
+    Everything that belongs to the other submodules stays as it is, parameters and state alike: each player of a GAN
+    updates its own running averages of batch norm in its own step (from real and from fake examples for the
+    discriminator, from its own fakes for the generator) and leaves the other's alone, though both use the batch's
+    statistics.
+
+    Args:
+        objective: (variables, batch, key) -> (scalar, (variables, metrics)).
+        tx: an optax gradient transformation.
+        wrt: names of submodules, or None for all.
+
+    Raises:
+        TypeError: if wrt is a string, or tx is no gradient transformation.
+        ValueError: when first used, if wrt names no submodule or one that does not exist.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> def square(variables, batch, key):
+        ...     value = jnp.sum(variables["params"]["w"] ** 2)
+        ...     return value, (variables, {"loss": value})
+        >>> learner = descend(square, optax.sgd(0.25))
+        >>> variables = {"params": {"w": jnp.array([2.0])}}
+        >>> learner.step(variables, learner.init(variables), None, jax.random.key(0))[0]["params"]["w"].tolist()
+        [1.0]
+    """
+    if isinstance(wrt, str):
+        raise TypeError(f"wrt is the string {wrt!r}, but must be a tuple of names: write wrt=({wrt!r},)")
+    if not isinstance(tx, optax.GradientTransformation):
+        raise TypeError(f"tx is {type(tx).__name__}, but must be an optax gradient transformation: optax.adam(1e-3)")
+
+    def part(tree: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: leaves for name, leaves in tree.items() if wrt is None or name in wrt}
+
+    def init(variables: Variables) -> Any:
+        if wrt is not None:
+            checks.known("submodule", wrt, variables["params"])
+            if not wrt:
+                raise ValueError(f"wrt is empty; there is: {', '.join(variables['params'])}")
+        return tx.init(part(variables["params"]))
+
+    def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
+        def value(params: Variables) -> tuple[Array, tuple[Variables, Metrics]]:
+            return objective({**variables, "params": {**variables["params"], **params}}, batch, key)
+
+        params = part(variables["params"])
+        grads, (written, metrics) = jax.grad(value, has_aux=True)(params)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        own = {name: part(tree) for name, tree in written.items()} | {"params": optax.apply_updates(params, updates)}
+        return {name: {**variables[name], **tree} for name, tree in own.items()}, opt_state, metrics
+
+    return Learner(init, step)
+
+
+def chain(**learners: Learner) -> Learner:
+    """Return the learner that takes a step of each in turn on the same batch, each with its own key.
+
+    Metrics are named `<learner>/<metric>`.
+
+    Raises:
+        ValueError: without learners.
+
+    Examples:
+        >>> import jax
+        >>> count = Learner(lambda v: 0, lambda v, s, b, k: (v, s + 1, {"n": s}))
+        >>> chain(first=count, second=count).step({}, {"first": 0, "second": 5}, None, jax.random.key(0))[1]
+        {'first': 1, 'second': 6}
+    """
+    if not learners:
+        raise ValueError("chain was given no learner: chain(discriminator=..., generator=...)")
+
+    def init(variables: Variables) -> dict[str, Any]:
+        return {name: learner.init(variables) for name, learner in learners.items()}
+
+    def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
+        after, metrics = {}, {}
+        for (name, learner), own_key in zip(learners.items(), jax.random.split(key, len(learners)), strict=True):
+            variables, after[name], new = learner.step(variables, opt_state[name], batch, own_key)
+            metrics |= {f"{name}/{metric}": value for metric, value in new.items()}
+        return variables, after, metrics
+
+    return Learner(init, step)
+
+
+def repeat(learner: Learner, times: int) -> Learner:
+    """Return the learner that takes `times` steps on the same batch, each with its own key; metrics are their means.
+
+    Raises:
+        TypeError: if times is not a whole number.
+        ValueError: if times < 1.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> count = Learner(lambda v: jnp.zeros(()), lambda v, s, b, k: (v, s + 1, {"n": s}))
+        >>> _, state, metrics = repeat(count, 3).step({}, jnp.zeros(()), None, jax.random.key(0))
+        >>> float(state), float(metrics["n"])
+        (3.0, 1.0)
+    """
+    checks.whole("times", times)
+
+    def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
+        def body(carry: tuple[Variables, Any], key: Key) -> tuple[tuple[Variables, Any], Metrics]:
+            *carry, metrics = learner.step(*carry, batch, key)
+            return tuple(carry), metrics
+
+        carry, metrics = jax.lax.scan(body, (variables, opt_state), jax.random.split(key, times))
+        return *carry, jax.tree.map(lambda values: values.mean(0), metrics)
+
+    return Learner(learner.init, step)
+
+
+def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Array]) -> Learner:
+    """Return the learner `factory(**hyperparameters)` whose hyperparameters follow schedules of the step.
+
+    A warm-up of the KL weight, a decaying noise and a learning-rate schedule are all this. Its own state counts the
+    steps, so it stops and goes on with the rest.
+
+    Args:
+        factory: (**hyperparameters) -> Learner; the state its learners make must not depend on the values.
+        **schedules: one for each hyperparameter: step -> value, as optax's schedules are.
+
+    Raises:
+        ValueError: without schedules.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> def factory(beta):
+        ...     return Learner(lambda v: (), lambda v, s, b, k: (v, s, {"beta": beta}))
+        >>> learner = schedule(factory, beta=optax.linear_schedule(0.0, 1.0, 2))
+        >>> state = learner.init({})
+        >>> for _ in range(3):
+        ...     _, state, metrics = learner.step({}, state, None, jax.random.key(0))
+        >>> float(metrics["beta"])
+        1.0
+    """
+    if not schedules:
+        raise ValueError("schedule was given no schedule: schedule(factory, beta=optax.linear_schedule(0, 1, 1000))")
+
+    def at(count: Array) -> Learner:
+        return factory(**{name: value(count) for name, value in schedules.items()})
+
+    def init(variables: Variables) -> tuple[Array, Any]:
+        count = jnp.zeros((), jnp.int32)
+        return count, at(count).init(variables)
+
+    def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
+        count, inner = opt_state
+        variables, inner, metrics = at(count).step(variables, inner, batch, key)
+        return variables, (count + 1, inner), metrics
+
+    return Learner(init, step)
+
+
+class Lifted(NamedTuple):
+    """An NNX module as a pure model: `init`, `bind` and `apply` as a Linen module has them.
+
+    Its variables are plain nested dictionaries: `params`, and in `state` everything else that the module keeps (batch
+    norm's running averages), less the state of its random streams, which come from the keys that are given.
+
+    Attributes:
+        make: (nnx.Rngs) -> the NNX module.
+    """
+
+    make: Callable[[nnx.Rngs], nnx.Module]
+
+    def init(self, key: Key, x: Array | None = None, cond: Array | None = None) -> dict[str, Any]:
+        """Return the variables of a fresh module; x and cond are taken for likeness with Linen and not used."""
+        _, params, _, state = nnx.split(self.make(nnx.Rngs(key)), nnx.Param, nnx.RngState, ...)
+        return {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
+
+    def bind(self, variables: Variables) -> Any:
+        """Return the module with these variables, in inference mode."""
+        return self._merge(variables, None, training=False)
+
+    def apply(
+        self,
+        variables: Variables,
+        *args: Any,
+        method: Callable[..., Any],
+        mutable: Collection[str] = (),
+        rngs: Mapping[str, Key] | None = None,
+    ) -> Any:
+        """Return method(module, *args), and with `mutable` also the state that the call wrote.
+
+        Batch norm trains when `mutable` is not empty, dropout drops when `rngs` has a `dropout` key.
+        """
+        module = self._merge(variables, (rngs or {}).get("dropout"), training=bool(mutable))
+        result = method(module, *args)
+        if not mutable:
+            return result
+        _, _, _, state = nnx.split(module, nnx.Param, nnx.RngState, ...)
+        return result, {"state": nnx.to_pure_dict(state)}
+
+    def _merge(self, variables: Variables, dropout_key: Key | None, *, training: bool) -> Any:
+        abstract = nnx.eval_shape(lambda: self.make(nnx.Rngs(0)))
+        graph, params, streams, state = nnx.split(abstract, nnx.Param, nnx.RngState, ...)
+        nnx.replace_by_pure_dict(params, cast(dict[str, Any], variables["params"]))
+        nnx.replace_by_pure_dict(state, cast(dict[str, Any], variables["state"]))
+
+        def stream(leaf: Any) -> Array:
+            if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                return jnp.zeros(leaf.shape, leaf.dtype)
+            # Without a dropout key nothing draws from the stream; its leaf only has to be there.
+            unused = jax.random.wrap_key_data(jnp.zeros((2,), jnp.uint32), impl="threefry2x32")
+            return unused if dropout_key is None else dropout_key
+
+        module = nnx.merge(graph, params, jax.tree.map(stream, streams), state)
+        module.set_attributes(use_running_average=not training, raise_if_not_found=False)
+        module.set_attributes(deterministic=dropout_key is None, raise_if_not_found=False)
+        return module
+
+
+def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:
+    """Return an NNX module as a model that `objective`, `score` and `train` take.
+
+    Args:
+        make: (nnx.Rngs) -> the module, with the methods of its family (`encode`, `decode`, ...).
+
+    Examples:
+        >>> import jax
+        >>> from flax import nnx
+        >>> class Linear(nnx.Module):
+        ...     def __init__(self, rngs):
+        ...         self.layer = nnx.Linear(3, 2, rngs=rngs)
+        >>> sorted(lift(Linear).init(jax.random.key(0))["params"]["layer"])
+        ['bias', 'kernel']
+    """
+    return Lifted(make)

@@ -1,0 +1,138 @@
+"""Families of models: Linen modules with named submodules and plain methods.
+
+`model.bind(variables)` gives the methods; `model.init(key, x, cond)` the variables. Any object with the same methods is
+a model (`learner.lift` makes one of an NNX module).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxae.distributions import Normal
+from jaxae.types import Array, Key
+
+__all__ = ["AE", "GAN", "VAE"]
+
+
+class AE(nn.Module):
+    """Autoencoder.
+
+    Attributes:
+        encoder: (x, cond) -> z.
+        decoder: (z, cond) -> reconstruction, or the parameters of a likelihood.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxae.networks import MLP
+        >>> ae = AE(MLP((64, 2)), MLP((64, 8)))
+        >>> variables = ae.init(jax.random.key(0), jnp.ones((1, 8)))
+        >>> ae.bind(variables).encode(jnp.ones((5, 8))).shape
+        (5, 2)
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def encode(self, x: Array, cond: Array | None = None) -> Array:
+        """Return the code z (n, ...) of x (n, ...)."""
+        return self.encoder(x, cond)
+
+    def decode(self, z: Array, cond: Array | None = None) -> Any:
+        """Return the reconstruction (n, ...) from the code z (n, ...)."""
+        return self.decoder(z, cond)
+
+    def __call__(self, x: Array, cond: Array | None = None) -> Any:
+        """Return the reconstruction (n, ...) of x (n, ...)."""
+        return self.decode(self.encode(x, cond), cond)
+
+
+class VAE(nn.Module):
+    """Variational autoencoder with a diagonal normal posterior and the prior N(0, I).
+
+    Attributes:
+        encoder: (x, cond) -> features (n, width); a dense head makes mean and log variance of them.
+        decoder: (z, cond) -> the parameters of a likelihood: logits, a mean, or a `Normal`.
+        latent: dimension of z.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxae.networks import MLP
+        >>> vae = VAE(MLP((64,)), MLP((64, 8)), latent=2)
+        >>> variables = vae.init(jax.random.key(0), jnp.ones((1, 8)))
+        >>> vae.bind(variables).sample(jax.random.key(1), 5).shape
+        (5, 8)
+
+    References:
+        Kingma & Welling, Auto-encoding variational Bayes, 2014.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    latent: int
+
+    def setup(self) -> None:
+        """Make the head."""
+        self.head = nn.Dense(2 * self.latent)
+
+    def encode(self, x: Array, cond: Array | None = None) -> Normal:
+        """Return the posterior of x (n, ...), a `Normal` with fields (n, latent)."""
+        return Normal(*jnp.split(self.head(self.encoder(x, cond)), 2, -1))
+
+    def decode(self, z: Array, cond: Array | None = None) -> Any:
+        """Return the parameters of the likelihood of x given z (n, latent)."""
+        return self.decoder(z, cond)
+
+    def sample(self, key: Key, n: int, cond: Array | None = None) -> Any:
+        """Return the parameters of the likelihood for n draws of the prior; with cond (n, ...), one for each row."""
+        return self.decode(jax.random.normal(key, (n, self.latent)), cond)
+
+    def __call__(self, x: Array, cond: Array | None = None) -> Any:
+        """Return the parameters of the likelihood at the posterior's mean."""
+        return self.decode(self.encode(x, cond).mean, cond)
+
+
+class GAN(nn.Module):
+    """Generative adversarial network.
+
+    Attributes:
+        generator: (z, cond) -> x (n, ...).
+        discriminator: (x, cond) -> logits (n, 1).
+        latent: dimension of z.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxae.networks import MLP
+        >>> gan = GAN(MLP((64, 8), norm=True), MLP((64, 1)), latent=16)
+        >>> variables = gan.init(jax.random.key(0), jnp.ones((1, 8)))
+        >>> gan.bind(variables).generate(jax.random.key(1), 5).shape
+        (5, 8)
+
+    References:
+        Goodfellow et al., Generative adversarial nets, 2014.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: int
+
+    def generate(self, key: Key, n: int, cond: Array | None = None) -> Array:
+        """Return n generated examples (n, ...); with cond (n, ...), one for each row."""
+        return self.generator(jax.random.normal(key, (n, self.latent)), cond)
+
+    def discriminate(self, x: Array, cond: Array | None = None) -> Array:
+        """Return the logits (n,) that x (n, ...) is real.
+
+        Raises:
+            ValueError: if the discriminator does not return one column.
+        """
+        logits = self.discriminator(x, cond)
+        if logits.ndim != 2 or logits.shape[-1] != 1:
+            raise ValueError(f"the discriminator returned shape {logits.shape}, but must return (n, 1): end it in "
+                             "a layer of width 1")
+        return logits[:, 0]
+
+    def __call__(self, x: Array, cond: Array | None = None) -> Array:
+        """Return logits (n,) of generated examples: one pass through every parameter."""
+        return self.discriminate(self.generator(jnp.zeros((len(x), self.latent), x.dtype), cond), cond)

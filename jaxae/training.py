@@ -1,0 +1,165 @@
+"""One run: a pure function of arrays and a key, scanned over epochs and batches."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxae import checks
+from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
+
+__all__ = ["check_run", "epoch", "initialise", "run", "start", "train"]
+
+
+def check_run(data: Batch, key: Key, batch_size: int) -> None:
+    """Refuse what no run can start from.
+
+    Raises:
+        TypeError: if data is no Batch, key no typed key or batch_size no whole number.
+        ValueError: if batch_size is not from 1 to n, or x and cond differ in length.
+    """
+    if not isinstance(data, Batch):
+        raise TypeError(f"data is {type(data).__name__}, but must be a Batch: write Batch(x)")
+    n = len(data.x)
+    if data.cond is not None:
+        checks.same_shape("cond", data.cond.shape[:1], "x", data.x.shape[:1])
+    checks.typed_key(key)
+    if not n:
+        raise ValueError("the data have no rows, so there is nothing to train on")
+    checks.whole("batch_size", batch_size, high=n, why=", the number of examples")
+
+
+def start(learner: Learner, variables: Variables) -> TrainState:
+    """Return the state before the first step.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> start(Learner(lambda variables: (), None), {"params": {}}).step.item()
+        0
+    """
+    return TrainState(jnp.zeros((), jnp.int32), variables, learner.init(variables))
+
+
+def epoch(
+    learner: Learner, state: TrainState, data: Batch, order_key: Key, step_key: Key, *, batch_size: int
+) -> tuple[TrainState, dict[str, Array]]:
+    """Return the state after one shuffled pass over the data, and the metrics of every step.
+
+    The order of the rows and the key of every step follow from the keys and `state.step` alone, so a run that is stopped
+    between two epochs goes on with the same bits. The rows that do not fill a last batch are left out of this pass;
+    another order leaves out others in the next.
+
+    Args:
+        learner: what takes the steps.
+        state: where to go on from.
+        data: x (n, ...), cond (n, ...) or None.
+        order_key: half of the run's key, which is split once, outside the loop over epochs: it shuffles.
+        step_key: the other half: folded with the number of the step, it is the step's key.
+        batch_size: from 1 to n.
+
+    Returns:
+        the state, and the metrics, each (n // batch_size,).
+    """
+    n = len(data.x)
+    steps = n // batch_size
+    order = jax.random.permutation(jax.random.fold_in(order_key, state.step), n)
+
+    def one(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
+        batch = jax.tree.map(lambda array: array[rows], data)
+        own_key = jax.random.fold_in(step_key, state.step)
+        variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, own_key)
+        return TrainState(state.step + 1, variables, opt_state), metrics
+
+    return jax.lax.scan(one, state, order[: steps * batch_size].reshape(steps, batch_size))
+
+
+def run(
+    learner: Learner, state: TrainState, data: Batch, key: Key, *, epochs: int, batch_size: int
+) -> tuple[TrainState, dict[str, Array]]:
+    """Return the state after `epochs` passes over the data, and the mean metrics of every epoch.
+
+    Pure: jit it, vmap it, differentiate through it. run(1) and then run(2) is run(3), to the bit.
+
+    Args:
+        learner: what takes the steps.
+        state: where to go on from: `start(learner, variables)`, or what an earlier run returned.
+        data: x (n, ...), cond (n, ...) or None.
+        key: typed key of the whole run, the same for every part of it.
+        epochs: ≥ 1.
+        batch_size: from 1 to n.
+
+    Returns:
+        the state, and history[name]: (epochs,).
+
+    Raises:
+        TypeError: if key is no typed key, or epochs or batch_size is no whole number.
+        ValueError: if epochs or batch_size is out of range, or x and cond differ in length.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> count = Learner(lambda v: (), lambda v, s, batch, key: (v, s, {"mean": batch.x.mean()}))
+        >>> data = Batch(jnp.ones((10, 2)))
+        >>> state, history = run(count, start(count, {}), data, jax.random.key(0), epochs=3, batch_size=4)
+        >>> state.step.item(), history["mean"].tolist()
+        (6, [1.0, 1.0, 1.0])
+    """
+    checks.whole("epochs", epochs)
+    check_run(data, key, batch_size)
+    order_key, step_key = jax.random.split(key)
+
+    def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        state, metrics = epoch(learner, state, data, order_key, step_key, batch_size=batch_size)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    return jax.lax.scan(one, state, length=epochs)
+
+
+def initialise(model: Any, learner: Learner, data: Batch, key: Key) -> tuple[TrainState, Key]:
+    """Return the state before the first step of a fresh model, and the key of its run.
+
+    Args:
+        model: has `init(key, x, cond)`.
+        learner: what will take the steps.
+        data: its first example gives the shapes.
+        key: typed key; one half draws the variables, the other is returned.
+    """
+    checks.typed_key(key)
+    init_key, run_key = jax.random.split(key)
+    first = jax.tree.map(lambda array: array[:1], data)
+    return start(learner, model.init(init_key, *first)), run_key
+
+
+def train(
+    model: Any, learner: Learner, data: Batch, key: Key, *, epochs: int, batch_size: int
+) -> tuple[TrainState, dict[str, Array]]:
+    """Return the state of a fresh model after `epochs` passes over the data, and its history: init, start, run.
+
+    Args:
+        model: a Linen module, or what `lift` made of an NNX module.
+        learner: what takes the steps.
+        data: x (n, ...), cond (n, ...) or None.
+        key: typed key: it draws the variables and everything random in the run.
+        epochs: ≥ 1.
+        batch_size: from 1 to n.
+
+    Returns:
+        the state, and history[name]: (epochs,).
+
+    Raises:
+        TypeError: if key is no typed key, or epochs or batch_size is no whole number.
+        ValueError: if epochs or batch_size is out of range, or x and cond differ in length.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, jaxae as ja, optax
+        >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
+        >>> learner = ja.descend(ja.objective(ae, ja.losses.reconstruction), optax.adam(1e-2))
+        >>> data = ja.Batch(jax.random.normal(jax.random.key(0), (32, 8)))
+        >>> state, history = train(ae, learner, data, jax.random.key(1), epochs=5, batch_size=16)
+        >>> history["loss"].shape, bool(history["loss"][-1] < history["loss"][0])
+        ((5,), True)
+    """
+    check_run(data, key, batch_size)
+    state, run_key = initialise(model, learner, data, key)
+    return run(learner, state, data, run_key, epochs=epochs, batch_size=batch_size)
+
+
