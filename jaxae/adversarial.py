@@ -118,7 +118,8 @@ def discriminator(
         ValueError: if key is None or penalty is negative.
 
     References:
-        Goodfellow et al., 2014; Sønderby et al., Amortised MAP inference (instance noise), 2017; Gulrajani et al., 2017.
+        Goodfellow et al., 2014; Sønderby et al., Amortised MAP inference (instance noise), 2017;
+        Gulrajani et al., 2017.
     """
     if key is None:
         raise ValueError("key is None, but a discriminator's loss needs fakes: give a key")

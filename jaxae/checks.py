@@ -62,8 +62,10 @@ def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
     inside = 0 < number < 1 if open_ends else 0 <= number <= 1
     if not inside:
         meant = f": write {number / 100:g} for {number:g} %" if 1 < number <= 100 else ""
-        raise ValueError(f"{name} is {number:g}, but must be a fraction {'between' if open_ends else 'from'} 0 "
-                         f"{'and' if open_ends else 'to'} 1{meant}")
+        raise ValueError(
+            f"{name} is {number:g}, but must be a fraction {'between' if open_ends else 'from'} 0 "
+            f"{'and' if open_ends else 'to'} 1{meant}"
+        )
 
 
 def positive(name: str, value: Any) -> None:

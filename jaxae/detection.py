@@ -57,9 +57,12 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
         raise ValueError(f"the score returned shape {scores.shape}, but must return one number per example, (n,)")
     needed = 1 / (1 - quantile)
     if len(scores) < needed:
-        raise ValueError(f"{len(scores)} reference examples cannot place the quantile {quantile:g}: give at least "
-                         f"{needed:.0f}")
+        raise ValueError(
+            f"{len(scores)} reference examples cannot place the quantile {quantile:g}: give at least {needed:.0f}"
+        )
     if not bool(jnp.isfinite(scores).all()):
-        raise ValueError(f"{int((~jnp.isfinite(scores)).sum())} of {len(scores)} reference scores are not finite: "
-                         "look for NaN in the data or a model that diverged")
+        raise ValueError(
+            f"{int((~jnp.isfinite(scores)).sum())} of {len(scores)} reference scores are not finite: "
+            "look for NaN in the data or a model that diverged"
+        )
     return Detector(score, jnp.quantile(scores, quantile, method="higher"))

@@ -122,8 +122,10 @@ def normal(prediction: Normal, x: Array) -> Array:
         0.9189
     """
     if not isinstance(prediction, Normal):
-        raise TypeError(f"the decoder returned {type(prediction).__name__}, but this likelihood needs a Normal: wrap "
-                        "the decoder in networks.SharedScale or networks.PredictedScale, or use distributions.gaussian")
+        raise TypeError(
+            f"the decoder returned {type(prediction).__name__}, but this likelihood needs a Normal: wrap "
+            "the decoder in networks.SharedScale or networks.PredictedScale, or use distributions.gaussian"
+        )
     return -prediction.log_prob(x)
 
 

@@ -1,5 +1,6 @@
 """Ways through a latent space, and what a posterior uses of it: pure functions of arrays."""
 
+import operator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ def interpolate(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
         (steps, k).
 
     Raises:
+        TypeError: A vector is not real, or `steps` not an integer.
         ValueError: The shapes are not one (k,), or `steps` is below 2.
 
     Example:
@@ -57,6 +59,7 @@ def slerp(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
         (steps, k).
 
     Raises:
+        TypeError: A vector is not real, or `steps` not an integer.
         ValueError: The shapes are not one (k,) with k at least 2, or `steps` is below 2.
 
     References:
@@ -98,6 +101,7 @@ def traverse(z: ArrayLike, dimension: int, values: ArrayLike) -> Array:
         (m, k).
 
     Raises:
+        TypeError: A vector is not real, or `dimension` not an integer.
         ValueError: A shape is another, or there is no such coordinate.
 
     Example:
@@ -107,6 +111,7 @@ def traverse(z: ArrayLike, dimension: int, values: ArrayLike) -> Array:
     base, column = _floats(z, values)
     if base.ndim != 1 or column.ndim != 1:
         raise ValueError(f"z must be (k,) and values (m,); got shapes {base.shape} and {column.shape}")
+    dimension = _whole("dimension", dimension)
     if not 0 <= dimension < base.size:
         raise ValueError(f"dimension must be 0 to {base.size - 1}; got {dimension}")
     return jnp.tile(base, (column.size, 1)).at[:, dimension].set(column)
@@ -174,17 +179,19 @@ def aggregate_moments(mean: ArrayLike, logvar: ArrayLike) -> Moments:
     return Moments(centre, jnp.diag(jnp.exp(logvars).mean(axis=0)) + between)
 
 
-def _floats(*arrays: Any) -> tuple[Array, ...]:
+def _floats(*values: Any) -> tuple[Array, ...]:
+    arrays = [jnp.asarray(value) for value in values]
     dtype = jnp.result_type(*arrays, float)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"latent vectors are real numbers; got {dtype}")
-    return tuple(jnp.asarray(array, dtype) for array in arrays)
+    return tuple(array.astype(dtype) for array in arrays)
 
 
 def _ends(a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Array, Array]:
     first, last = _floats(a, b)
     if first.ndim != 1 or first.shape != last.shape:
         raise ValueError(f"a and b must be one shape (k,); got {first.shape} and {last.shape}")
+    steps = _whole("steps", steps)
     if steps < 2:
         raise ValueError(f"steps must be at least 2, for both ends; got {steps}")
     return first, last, jnp.linspace(0, 1, steps, dtype=first.dtype)[:, None]
@@ -193,3 +200,10 @@ def _ends(a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Array, Array]:
 def _unit(vector: Array) -> Array:
     length = jnp.linalg.norm(vector)
     return vector / jnp.where(length > 0, length, 1)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number; got {value!r}") from None

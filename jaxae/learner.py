@@ -88,13 +88,13 @@ def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:
 
 def _one_number_per_example(values: Array, batch: Batch) -> None:
     if values.shape != (len(batch.x),):
-        raise ValueError(f"the loss returned shape {values.shape} for {len(batch.x)} examples, but must return one "
-                         f"number per example, ({len(batch.x)},): sum over the event, do not average over the batch")
+        raise ValueError(
+            f"the loss returned shape {values.shape} for {len(batch.x)} examples, but must return one "
+            f"number per example, ({len(batch.x)},): sum over the event, do not average over the batch"
+        )
 
 
-def descend(
-    objective: Objective, tx: optax.GradientTransformation, *, wrt: Collection[str] | None = None
-) -> Learner:
+def descend(objective: Objective, tx: optax.GradientTransformation, *, wrt: Collection[str] | None = None) -> Learner:
     """Return the learner that follows the objective's gradient in the submodules named by `wrt`.
 
     Everything that belongs to the other submodules stays as it is, parameters and state alike: each player of a GAN

@@ -129,8 +129,9 @@ class GAN(nn.Module):
         """
         logits = self.discriminator(x, cond)
         if logits.ndim != 2 or logits.shape[-1] != 1:
-            raise ValueError(f"the discriminator returned shape {logits.shape}, but must return (n, 1): end it in "
-                             "a layer of width 1")
+            raise ValueError(
+                f"the discriminator returned shape {logits.shape}, but must return (n, 1): end it in a layer of width 1"
+            )
         return logits[:, 0]
 
     def __call__(self, x: Array, cond: Array | None = None) -> Array:

@@ -93,8 +93,10 @@ class MLP(nn.Module):
         """
         for name, array in (("x", x), ("cond", cond)):
             if array is not None and array.ndim != 2:
-                raise ValueError(f"{name} has shape {array.shape}, but an MLP takes (n, features): "
-                                 f"flatten it with {name}.reshape(len({name}), -1)")
+                raise ValueError(
+                    f"{name} has shape {array.shape}, but an MLP takes (n, features): "
+                    f"flatten it with {name}.reshape(len({name}), -1)"
+                )
         if not self.widths:
             raise ValueError("widths is empty, but an MLP needs at least one layer: MLP((64, 2))")
         if cond is not None:
@@ -157,6 +159,8 @@ class PredictedScale(nn.Module):
         """
         out = self.network(z, cond)
         if out.shape[-1] % 2:
-            raise ValueError(f"the network returns {out.shape[-1]} columns, but means and log variances need an even "
-                             "number: give its last layer twice as many columns as there are variables")
+            raise ValueError(
+                f"the network returns {out.shape[-1]} columns, but means and log variances need an even "
+                "number: give its last layer twice as many columns as there are variables"
+            )
         return Normal(*jnp.split(out, 2, -1))

@@ -45,9 +45,7 @@ def gaussian(key: Key, x: Array, *, scale: float | Array = 0.1, clip: tuple[floa
     return jnp.clip(noisy, low, high)
 
 
-def salt_and_pepper(
-    key: Key, x: Array, *, rate: float | Array = 0.1, low: float = 0.0, high: float = 1.0
-) -> Array:
+def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float = 0.0, high: float = 1.0) -> Array:
     """Return x with a share `rate` of its entries replaced, half by `low` (pepper) and half by `high` (salt).
 
     Args:

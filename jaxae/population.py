@@ -1,6 +1,5 @@
 """Many runs as one program: a member is a pure function of a key and hyperparameters, a population is all of them."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -39,8 +38,10 @@ def grid(**axes: Iterable[Any]) -> dict[str, Array]:
         if not axis.size:
             raise ValueError(f"axis {name} is empty, but needs at least one value")
         if axis.ndim != 1 or not np.issubdtype(axis.dtype, np.number):
-            raise TypeError(f"axis {name} holds {axis.dtype} of shape {axis.shape}, but must hold plain numbers: "
-                            "compare architectures in separate sweeps")
+            raise TypeError(
+                f"axis {name} holds {axis.dtype} of shape {axis.shape}, but must hold plain numbers: "
+                "compare architectures in separate sweeps"
+            )
         if not np.isfinite(axis).all():
             raise ValueError(f"axis {name} is {axis.tolist()}, but its values must be finite")
     columns = np.meshgrid(*values.values(), indexing="ij")
@@ -73,8 +74,10 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
     if lanes is not None:
         checks.whole("lanes", lanes)
     if mesh is not None and any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
-        raise ValueError(f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
-                         ", names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))")
+        raise ValueError(
+            f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
+            ", names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
+        )
     together = jax.vmap(member, in_axes=(0, None))
 
     def grouped(mapped: Any, shared: Any, groups: Array) -> Any:
@@ -91,14 +94,18 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
 
         def group(i: Array | int) -> Any:
             own = [leaf[i] for leaf in folded]
-            keyed = [leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
-                     for leaf, impl in zip(own, impls, strict=True)]
+            keyed = [
+                leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
+                for leaf, impl in zip(own, impls, strict=True)
+            ]
             return together(jax.tree.unflatten(tree, keyed), shared)
 
         def one(i: Array, out: Any) -> Any:
             return jax.tree.map(lambda everyone, new: everyone.at[i].set(new), out, group(i))
 
-        empty = jax.tree.map(lambda leaf: jnp.zeros((len(folded[0]), *leaf.shape), leaf.dtype), jax.eval_shape(group, 0))
+        empty = jax.tree.map(
+            lambda leaf: jnp.zeros((len(folded[0]), *leaf.shape), leaf.dtype), jax.eval_shape(group, 0)
+        )
         out = jax.lax.fori_loop(0, groups, one, empty)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
 
@@ -110,7 +117,10 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         # check_vma=False: with it, the gradient of a leaf that does not depend on the member (a bias that starts at
         # zero) is summed over the devices, silently (tests/laws/test_population.py fails without this).
         on_device = jax.shard_map(
-            on_device, mesh=mesh, in_specs=(members, PartitionSpec(), PartitionSpec()), out_specs=members,
+            on_device,
+            mesh=mesh,
+            in_specs=(members, PartitionSpec(), PartitionSpec()),
+            out_specs=members,
             check_vma=False,
         )
     compiled = jax.jit(on_device)
@@ -194,5 +204,5 @@ def _in_chunks(run: Callable[..., Any], pairs: Any, chunk: int) -> Any:
         # The last chunk is filled up to the size of the others, so that one program serves all of them.
         rows = np.arange(first, first + chunk) % count
         part = jax.device_get(run(jax.tree.map(lambda leaf, rows=rows: leaf[rows], pairs), None))
-        parts.append(jax.tree.map(lambda leaf, keep=min(chunk, count - first): leaf[:keep], part))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        parts.append(part)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)

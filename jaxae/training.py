@@ -45,9 +45,9 @@ def epoch(
 ) -> tuple[TrainState, dict[str, Array]]:
     """Return the state after one shuffled pass over the data, and the metrics of every step.
 
-    The order of the rows and the key of every step follow from the keys and `state.step` alone, so a run that is stopped
-    between two epochs goes on with the same bits. The rows that do not fill a last batch are left out of this pass;
-    another order leaves out others in the next.
+    The order of the rows and the key of every step follow from the keys and `state.step` alone, so a run that is
+    stopped between two epochs goes on with the same bits. The rows that do not fill a last batch are left out of this
+    pass; another order leaves out others in the next.
 
     Args:
         learner: what takes the steps.
@@ -105,6 +105,7 @@ def run(
     """
     checks.whole("epochs", epochs)
     check_run(data, key, batch_size)
+    data = jax.tree.map(jnp.asarray, data)
     order_key, step_key = jax.random.split(key)
 
     def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
@@ -125,7 +126,7 @@ def initialise(model: Any, learner: Learner, data: Batch, key: Key) -> tuple[Tra
     """
     checks.typed_key(key)
     init_key, run_key = jax.random.split(key)
-    first = jax.tree.map(lambda array: array[:1], data)
+    first = jax.tree.map(lambda array: jnp.asarray(array[:1]), data)
     return start(learner, model.init(init_key, *first)), run_key
 
 
@@ -161,5 +162,3 @@ def train(
     check_run(data, key, batch_size)
     state, run_key = initialise(model, learner, data, key)
     return run(learner, state, data, run_key, epochs=epochs, batch_size=batch_size)
-
-

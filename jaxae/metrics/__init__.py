@@ -1,0 +1,34 @@
+"""Evaluation on the host: arrays in, numbers out, computed in NumPy float64.
+
+`signal` compares a reconstruction with its original, `detection` compares scores and alarms with labels, `samples`
+compares a generated table with a real one. Every function takes whatever `np.asarray` takes, JAX arrays included.
+"""
+
+from jaxae.metrics.detection import auroc, average_precision, detection_rate, false_positive_rate
+from jaxae.metrics.samples import (
+    TwoSample,
+    classifier_two_sample,
+    correlation_distance,
+    energy_distance,
+    ks,
+    moments,
+)
+from jaxae.metrics.signal import explained_variance, mean_squared_error, psnr, snr, ssim
+
+__all__ = [  # noqa: RUF022 (reading order)
+    "mean_squared_error",
+    "snr",
+    "psnr",
+    "ssim",
+    "explained_variance",
+    "auroc",
+    "average_precision",
+    "detection_rate",
+    "false_positive_rate",
+    "ks",
+    "correlation_distance",
+    "moments",
+    "TwoSample",
+    "classifier_two_sample",
+    "energy_distance",
+]

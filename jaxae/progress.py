@@ -1,0 +1,83 @@
+"""Progress of long work: what a chunk of training reports, and a printer for terminals and for plain logs."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+__all__ = ["Progress", "printer"]
+
+
+class Progress(NamedTuple):
+    """Where a fit stands after a chunk.
+
+    Attributes:
+        epoch: epochs done by the members that still train.
+        epochs: epochs asked for.
+        loss: (members,) mean loss of the last epoch, NaN for a member that has ended; empty before the first epoch.
+        validation: (members,) of the last epoch, or None without validation.
+        training: members that still train.
+        compile_seconds: tracing and compiling, until the first step could run.
+        run_seconds: training since then.
+        steps_per_second: member-steps per second, compile time left out.
+    """
+
+    epoch: int
+    epochs: int
+    loss: np.ndarray
+    validation: np.ndarray | None
+    training: int
+    compile_seconds: float
+    run_seconds: float
+    steps_per_second: float
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the last epoch at the rate so far, NaN before the first epoch."""
+        return self.run_seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else math.nan
+
+    def line(self) -> str:
+        """Return one line for people."""
+        if not self.epoch:
+            return f"compiled in {self.compile_seconds:.1f} s"
+        parts = [f"epoch {self.epoch}/{self.epochs}", f"loss {_summary(self.loss)}"]
+        if self.validation is not None:
+            parts.append(f"validation {_summary(self.validation)}")
+        if len(self.loss) > 1:
+            parts.append(f"{self.training}/{len(self.loss)} members")
+        unit = "member-steps/s" if len(self.loss) > 1 else "steps/s"
+        parts += [f"{self.steps_per_second:,.0f} {unit}", f"{self.seconds_left():.0f} s left"]
+        return " · ".join(parts)
+
+
+def _summary(values: np.ndarray) -> str:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "not finite"
+    median = f"{np.median(finite):.4g}"
+    return median if len(values) == 1 else f"{median} ({finite.min():.4g}–{finite.max():.4g})"
+
+
+def printer(stream: TextIO | None = None, *, every: float = 2.0) -> Callable[[Progress], None]:
+    """Return a callback that prints progress: one line redrawn on a terminal, plain lines at intervals elsewhere.
+
+    Args:
+        stream: where to print; None is standard error as it is when called.
+        every: seconds between plain lines at least; the first and the last are always printed.
+    """
+    last = -math.inf
+
+    def show(progress: Progress) -> None:
+        nonlocal last
+        out = stream or sys.stderr
+        first, done = progress.epoch == 0, progress.epoch == progress.epochs or progress.training == 0
+        if out.isatty():
+            out.write("\r\x1b[K" + progress.line() + ("\n" if first or done else ""))
+        elif first or done or time.monotonic() - last >= every:
+            last = time.monotonic()
+            out.write(progress.line() + "\n")
+        out.flush()
+
+    return show

@@ -1,0 +1,185 @@
+"""A long series as short windows, and back: values, scores per point, and runs of alarms."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["cut", "events", "join", "spread"]
+
+
+def cut(series: Any, length: int, *, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the windows of a series and the point at which each starts.
+
+    Window i holds the points startsᵢ to startsᵢ + length. Starts are `stride` apart; where the last of these windows
+    would not reach the end, one more is added that ends with the series (so its start is less than a stride after the
+    one before). Every point is thus in at least one window.
+
+    Args:
+        series: (t,) or (t, d), finite real numbers.
+        length: Points per window, 1 to t.
+        stride: Points from one start to the next, 1 to `length`.
+
+    Returns:
+        The windows (m, length) or (m, length, d) in the dtype of the series, and their starts (m,) int64, ascending.
+
+    Raises:
+        TypeError: `length` or `stride` is not an integer.
+        ValueError: The shape is another, the series shorter than a window, the stride out of its range, or a value
+            not finite.
+
+    Example:
+        >>> windows, starts = cut([0.0, 1.0, 2.0, 3.0, 4.0], 2, stride=2)
+        >>> windows.tolist(), starts.tolist()
+        ([[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]], [0, 2, 3])
+    """
+    array = _finite("series", series)
+    length, stride = _whole("length", length), _whole("stride", stride)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"series must be (t,) or (t, d); got shape {array.shape}")
+    if not 1 <= length <= len(array):
+        raise ValueError(f"length must be 1 to {len(array)}, the points of the series; got {length}")
+    if not 1 <= stride <= length:
+        raise ValueError(f"stride must be 1 to {length}, the length, so that every point is covered; got {stride}")
+    last = len(array) - length
+    starts = np.arange(0, last + 1, stride, dtype=np.int64)
+    if starts[-1] < last:
+        starts = np.append(starts, last)
+    views = np.lib.stride_tricks.sliding_window_view(array, length, axis=0)
+    # The view puts the points of a window last; taking the starts makes a copy that the caller may write to.
+    return np.moveaxis(views[starts], -1, 1), starts
+
+
+def join(windows: Any, starts: Any, total: int) -> np.ndarray:
+    """Return the series whose every point is the mean of the windows that cover it.
+
+    join(*cut(s, ...), len(s)) is s.
+
+    Args:
+        windows: (m, length, ...) finite real numbers.
+        starts: (m,) int, the point at which each window starts; all different.
+        total: t, the points of the series.
+
+    Returns:
+        (t, ...), float64 for windows of integers, else in their dtype.
+
+    Raises:
+        TypeError: `total` is not an integer.
+        ValueError: A shape is another, a value not finite, two windows start at one point, a window reaches outside
+            the series, or a point is in no window.
+
+    Example:
+        >>> join([[1.0, 2.0], [4.0, 5.0]], [0, 1], 3).tolist()
+        [1.0, 3.0, 5.0]
+    """
+    array = _finite("windows", windows)
+    if array.ndim < 2 or 0 in array.shape[:2]:
+        raise ValueError(f"windows must be (m, length, ...), m and length at least 1; got shape {array.shape}")
+    total = _whole("total", total)
+    first = _starts(starts, array.shape[0], array.shape[1], total)
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+    mean = np.zeros((total, *array.shape[2:]), np.result_type(dtype, np.float64))
+    count = np.zeros(total, np.int64)
+    ones = (1,) * (array.ndim - 2)
+    for point in range(array.shape[1]):
+        # A running mean rather than a sum: the mean of equal values is then that value to the bit.
+        index = first + point
+        count[index] += 1
+        mean[index] += (array[:, point] - mean[index]) / count[index].reshape(-1, *ones)
+    if not count.all():
+        raise ValueError(f"point {np.argmin(count)} of {total} is in no window; give windows that cover every point")
+    return mean.astype(dtype)
+
+
+def spread(scores: Any, starts: Any, length: int, total: int) -> np.ndarray:
+    """Return for each point the mean score of the windows that cover it.
+
+    Args:
+        scores: (m,) finite, one per window.
+        starts: (m,) int, the point at which each window starts; all different.
+        length: Points per window, at least 1.
+        total: t, the points of the series.
+
+    Returns:
+        (t,), float64 for scores of integers, else in their dtype.
+
+    Raises:
+        TypeError: `length` or `total` is not an integer.
+        ValueError: As `join`.
+
+    Example:
+        >>> spread([1.0, 3.0], [0, 1], 2, 3).tolist()
+        [1.0, 2.0, 3.0]
+    """
+    array = _finite("scores", scores)
+    length = _whole("length", length)
+    if array.ndim != 1:
+        raise ValueError(f"scores must be (m,), one per window; got shape {array.shape}")
+    if length < 1:
+        raise ValueError(f"length must be at least 1; got {length}")
+    return join(np.broadcast_to(array[:, None], (len(array), length)), starts, total)
+
+
+def events(alarms: Any, *, gap: int = 0) -> np.ndarray:
+    """Return the runs of alarms as half-open pairs [start, stop), merged over at most `gap` quiet points.
+
+    Args:
+        alarms: (t,) bool, one per point.
+        gap: The quiet points between two runs that are still one event, at least 0.
+
+    Returns:
+        (k, 2) int64, ascending; (0, 2) without an alarm.
+
+    Raises:
+        TypeError: `alarms` is not boolean, or `gap` not an integer.
+        ValueError: The shape is another, or `gap` is below 0.
+
+    Example:
+        >>> alarms = np.array([False, True, True, False, True, False])
+        >>> events(alarms).tolist(), events(alarms, gap=1).tolist()
+        ([[1, 3], [4, 5]], [[1, 5]])
+    """
+    array = np.asarray(alarms)
+    gap = _whole("gap", gap)
+    if array.dtype != np.bool_:
+        raise TypeError(f"alarms must be boolean; got {array.dtype}; write scores > threshold")
+    if array.ndim != 1:
+        raise ValueError(f"alarms must be (t,), one per point; got shape {array.shape}")
+    if gap < 0:
+        raise ValueError(f"gap must be at least 0; got {gap}")
+    edges = np.diff(array.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    apart = starts[1:] - stops[:-1] > gap
+    kept = np.append(starts[:1], starts[1:][apart]), np.append(stops[:-1][apart], stops[-1:])
+    return np.stack(kept, axis=1).astype(np.int64)
+
+
+def _finite(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be real numbers; got {array.dtype}")
+    faults = np.argwhere(~np.isfinite(array))
+    if len(faults):
+        where = ", ".join(map(str, faults[0]))
+        raise ValueError(f"{name}[{where}] is {array[tuple(faults[0])]}; fill it in or cut the series there")
+    return array
+
+
+def _starts(starts: Any, count: int, length: int, total: int) -> np.ndarray:
+    array = np.asarray(starts)
+    if array.dtype.kind not in "iu" or array.shape != (count,):
+        raise ValueError(f"starts must be ({count},) integers, one per window; got {array.dtype} of {array.shape}")
+    if len(np.unique(array)) != count:
+        raise ValueError("starts must differ; two windows start at one point")
+    if array.min() < 0 or array.max() + length > total:
+        raise ValueError(
+            f"windows of {length} points from {array.min()} to {array.max()} reach outside the series of {total} points"
+        )
+    return array.astype(np.int64)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number; got {value!r}") from None
