@@ -1,0 +1,265 @@
+"""What lies in a file, by kind of file: column names and cells, before any choice of columns."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import re
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["READABLE", "Contents", "headerless", "listed", "numbers", "opened", "pixels"]
+
+READABLE = ".csv, .csv.gz, .tsv, .tsv.gz, .parquet, .npy, .npz, .idx, .idx.gz (also -idx3-ubyte and -idx3-ubyte.gz)"
+
+# What spreadsheets, pandas, R and databases write where a value is missing.
+MISSING = ("", "na", "n/a", "nan", "null", "none")
+
+# The type byte of the IDX format (LeCun, Cortes, Burges, "The MNIST database of handwritten digits"): big-endian.
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+# What NumPy and the libraries under it raise on a damaged file; `test_damaged_numpy_by_byte` meets most of them.
+DAMAGE: tuple[type[Exception], ...] = (ValueError, TypeError, KeyError, OSError, EOFError, MemoryError, RuntimeError)
+DAMAGE += (SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+
+
+class Contents(NamedTuple):
+    """Column names, whether the file itself gave them, and the cells: one array or a list of polars series."""
+
+    columns: tuple[str, ...]
+    named: bool
+    cells: np.ndarray | list[pl.Series]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.cells) if isinstance(self.cells, np.ndarray) else len(self.cells[0]) if self.cells else 0
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return the names quoted and separated by commas, cut after `most` of them."""
+    text = ", ".join(repr(str(name)) for name in names[:most])
+    return text if len(names) <= most else f"{text}, … ({len(names)} in all)"
+
+
+def pixels(height: int, width: int) -> tuple[str, ...]:
+    """Return the column names of a flattened image: pixel_<row>_<column>, row by row."""
+    return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
+
+
+def opened(path: Path) -> Contents:
+    """Return what lies in the file, whose kind its suffix tells."""
+    name = path.name.lower()
+    plain = name.removesuffix(".gz")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a file: {READABLE}")
+    if plain.endswith((".csv", ".tsv")):
+        return _text(path, separator="\t" if plain.endswith(".tsv") else ",")
+    if re.search(r"[.-]idx\d?(-ubyte)?$", plain):
+        return _idx(path)
+    if name.endswith(".parquet"):
+        return _parquet(path)
+    if name.endswith((".npy", ".npz")):
+        return _numpy(path)
+    raise ValueError(f"{path} has no suffix that can be read; those that can: {READABLE}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if path.name.lower().endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} is not a whole gzip file: it is damaged, cut short or not compressed") from error
+    if not content.strip():
+        raise ValueError(f"{path} is empty")
+    return content
+
+
+def _text(path: Path, separator: str) -> Contents:
+    import polars as pl
+
+    content = _content(path).lstrip(b"\r\n")
+    try:
+        frame = pl.read_csv(io.BytesIO(content), has_header=False, infer_schema=False, separator=separator)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} is not a table: {_fault(content, separator)}") from error
+    first = [(cell or "").strip() for cell in frame.row(0)]
+    notes: list[str] = []
+    named = not headerless(first)
+    if named:
+        names, frame = _header(path, first), frame[1:]
+    else:
+        names = _positions(len(first))
+        notes.append(f"{path.name} has no header: its columns are taken in order")
+    digits = [cell for cell in first if _is_number(cell)]
+    if named and digits:
+        notes.append(f"the first row of {path.name} is its header, though it holds numbers: {listed(digits)}")
+    if len(names) == 1 and ";" in first[0]:
+        raise ValueError(f"{path} separates its values by ';'; write it with {separator!r} between the values")
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    kept = int(filled[-1]) + 1 if len(filled) else 0
+    if kept < len(frame):
+        notes.append(f"empty lines at the end of {path.name} were left out: {len(frame) - kept}")
+    return Contents(names, named, frame[:kept].get_columns(), tuple(notes))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def headerless(first: Sequence[str]) -> bool:
+    """Return whether the first row of a text is data: at least one number, and nothing but numbers and gaps."""
+    number = [_is_number(cell) for cell in first]
+    return any(number) and all(n or cell.lower() in MISSING for n, cell in zip(number, first, strict=True))
+
+
+def _header(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in names)
+    for position, name in enumerate(names):
+        if not name:
+            raise ValueError(
+                f"column {position + 1} of {path} has no name; name it, or write the file without it "
+                "(pandas: to_csv(index=False))"
+            )
+        if name in names[:position]:
+            raise ValueError(f"{path} has more than one column named {name!r}; every column needs a name of its own")
+    return names
+
+
+def _positions(count: int) -> tuple[str, ...]:
+    return tuple(f"x{i}" for i in range(count))
+
+
+def _fault(content: bytes, separator: str) -> str:
+    """Say what is wrong with a text that polars refuses."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=separator))
+    except UnicodeDecodeError:
+        return "it is not UTF-8 text; save it as UTF-8"
+    except csv.Error as error:
+        return f"{error}"
+    for row, cells in enumerate(lines):
+        if len(cells) > len(lines[0]):
+            return f"line {row + 1} has {len(cells)} values, the first line {len(lines[0])}"
+    return "a quotation mark is opened and not closed"
+
+
+def _parquet(path: Path) -> Contents:
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(path)
+    # A damaged file can also make the Rust code under polars panic.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise ValueError(f"{path} is not a Parquet file, or it is damaged") from error
+    return Contents(_header(path, frame.columns), True, frame.get_columns())
+
+
+def _idx(path: Path) -> Contents:
+    content = _content(path)
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or content[3] == 0:
+        raise ValueError(f"{path} is not an IDX file: its first four bytes are {content[:4].hex(' ')}")
+    dtype, start = np.dtype(IDX_TYPES[content[2]]), 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(f"{path} is cut short: its header is not whole")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    size = math.prod(shape) * dtype.itemsize
+    if len(content) != start + size:
+        raise ValueError(f"{path} should hold {size} bytes of data for shape {shape}, and holds {len(content) - start}")
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return _flat(path, array, pixels(*shape[1:]) if len(shape) == 3 else None)
+
+
+def _numpy(path: Path) -> Contents:
+    content = _content(path)
+    if not content.startswith((b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")):
+        raise ValueError(f"{path} is not a NumPy file: its first bytes are {content[:6].hex(' ')}")
+    try:
+        loaded: Any = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            keys, arrays = ["X"], [loaded]
+        else:
+            with loaded:
+                keys = list(loaded.files)
+                arrays = [loaded["X"]] if "X" in keys else _tables(loaded)
+    except DAMAGE as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(f"{path} holds Python objects, which are never loaded; store numbers") from error
+        raise ValueError(f"{path} is damaged or cut short") from error
+    if len(arrays) != 1:
+        raise ValueError(
+            f"{path} holds {len(arrays)} arrays of two or more dimensions among its keys {listed(keys)}; "
+            "name the table 'X', or store it alone"
+        )
+    return _flat(path, arrays[0])
+
+
+def _tables(archive: Any) -> list[np.ndarray]:
+    tables = []
+    for key in archive.files:
+        try:
+            array = archive[key]
+        except ValueError as error:
+            if "allow_pickle" in str(error):  # Python objects beside the numbers
+                continue
+            raise
+        if isinstance(array, np.ndarray) and array.ndim >= 2:
+            tables.append(array)
+    return tables
+
+
+def _flat(path: Path, array: np.ndarray, columns: tuple[str, ...] | None = None) -> Contents:
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}; needed are real numbers of shape (n, d)")
+    width = math.prod(array.shape[1:])
+    return Contents(columns or _positions(width), False, array.reshape(len(array), width).astype(np.float64))
+
+
+def numbers(path: Path, name: str, series: pl.Series) -> np.ndarray | None:
+    """Return one column as float64 with NaN where a value is missing, or None where no value is a number."""
+    import polars as pl
+
+    if series.dtype == pl.Null or series.dtype == pl.Boolean or series.dtype.is_numeric():
+        return series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return None
+    text = series.cast(pl.String).str.strip_chars()
+    lower = text.str.to_lowercase()
+    present = ~(text.is_null() | lower.is_in(MISSING))
+    if lower.filter(present).is_in(("true", "false")).all():
+        parsed = (lower == "true").cast(pl.Float64)
+    else:
+        parsed = text.cast(pl.Float64, strict=False)
+    unread = (present & parsed.is_null()).arg_true()
+    if len(unread) == present.sum() and len(unread):
+        return None
+    if len(unread):
+        row = int(unread[0])
+        raise ValueError(
+            f"column {name!r} of {path} holds numbers and text: row {row + 1} is {series[row]!r}; "
+            "correct the value, leave it empty, or remove the column"
+        )
+    return np.where(present.to_numpy(), parsed.fill_null(np.nan).to_numpy(), np.nan)

@@ -1,0 +1,171 @@
+"""Data that needs no file: synthetic processes drawn from a key, and scikit-learn's digits."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jaxae.data.files import Table
+from jaxae.data.formats import pixels
+
+if TYPE_CHECKING:
+    from jax import Array
+
+__all__ = ["Conditional", "Digits", "Process", "checked_key", "conditional", "digits", "process", "whole"]
+
+
+class Process(NamedTuple):
+    """Rows of a synthetic process, and what more rows of the same process are made with.
+
+    Attributes:
+        values: (n, d) float64.
+        weights: (d, 2) float64, each variable's weights of the two factors.
+        noise: The standard deviation of the noise on each variable.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    noise: float
+
+
+class Conditional(NamedTuple):
+    """Five variables and the temperature that they depend on.
+
+    Attributes:
+        values: (n, 5) float64.
+        temperature: (n, 1) float64, in kelvin.
+    """
+
+    values: np.ndarray
+    temperature: np.ndarray
+
+
+class Digits(NamedTuple):
+    """Images of handwritten digits, and which digit each shows.
+
+    Attributes:
+        images: Columns pixel_<row>_<column> with values 0 to 16.
+        labels: (n,) int64, 0 to 9.
+    """
+
+    images: Table
+    labels: np.ndarray
+
+
+def checked_key(key: Any) -> None:
+    """Raise a TypeError unless `key` is one typed JAX key."""
+    import jax
+
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        given = type(key).__name__ if dtype is None else f"an array of {dtype}"
+        raise TypeError(f"key must be a typed JAX key; got {given}; use jax.random.key(0)")
+    if key.shape != ():
+        raise TypeError(f"key must be one key; got keys of shape {key.shape}; give one of them")
+
+
+def whole(name: str, value: Any, low: int | None = 1) -> int:
+    """Return a whole number of at least `low` (None: of any size) as an int, or raise what says why it is not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number; got {value!r}") from None
+    if low is not None and number < low:
+        raise ValueError(f"{name} must be at least {low}; got {number}")
+    return number
+
+
+def process(key: Array, *, rows: int, variables: int | None = None, noise: float = 0.1, weights: Any = None) -> Process:
+    """Return rows of a linear process with two hidden factors.
+
+    Variable i is wᵢ₁·z₁ + wᵢ₂·z₂ + noise·ε, with z₁, z₂ and ε standard normal in every row. The `weights` w are
+    standard normal, drawn once; give those of an earlier result to draw more rows, such as anomalies, of the same
+    process.
+
+    Args:
+        key: A typed JAX key.
+        rows: The number of rows, at least 1.
+        variables: The number of variables, at least 1; not with `weights`, which tell it.
+        noise: The standard deviation of the noise, at least 0.
+        weights: (variables, 2) finite, or None to draw them.
+
+    Raises:
+        TypeError: `key` is not a typed key, or a count not an integer.
+        ValueError: A number is out of its range, or not just one of `variables` and `weights` is given.
+
+    Example:
+        >>> import jax
+        >>> old, new = jax.random.split(jax.random.key(0))
+        >>> first = process(old, rows=100, variables=10)
+        >>> more = process(new, rows=5, weights=first.weights)
+        >>> more.values.shape
+        (5, 10)
+    """
+    checked_key(key)
+    rows = whole("rows", rows)
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must be finite and at least 0; got {noise}")
+    if (variables is None) == (weights is None):
+        raise ValueError("give either variables, to draw new weights, or weights, to draw from the same process")
+    import jax
+
+    mixing, factors, residual = jax.random.split(key, 3)
+    if variables is not None:
+        weights = jax.random.normal(mixing, (whole("variables", variables), 2))
+    weights = np.asarray(weights, np.float64)
+    if weights.ndim != 2 or weights.shape[1] != 2 or len(weights) == 0 or not np.isfinite(weights).all():
+        raise ValueError(f"weights must be finite of shape (variables, 2); got shape {weights.shape}: {weights}")
+    z = np.asarray(jax.random.normal(factors, (rows, 2)), np.float64)
+    epsilon = np.asarray(jax.random.normal(residual, (rows, len(weights))), np.float64)
+    return Process(z @ weights.T + noise * epsilon, weights, noise)
+
+
+def conditional(key: Array, *, rows: int) -> Conditional:
+    """Return rows of five variables that depend on a temperature T, uniform on 300 to 500 K.
+
+    They are 0.001·T² − 0.3·T + 50, 100·exp(−5000/T), 0.5·T + 50, −0.002·T + 2 and 0.01·T, each with normal noise of
+    standard deviation 2.
+
+    Args:
+        key: A typed JAX key.
+        rows: The number of rows, at least 1.
+
+    Raises:
+        TypeError: `key` is not a typed key, or `rows` not an integer.
+        ValueError: `rows` is below 1.
+
+    Example:
+        >>> import jax
+        >>> values, temperature = conditional(jax.random.key(0), rows=4)
+        >>> values.shape, temperature.shape
+        ((4, 5), (4, 1))
+    """
+    checked_key(key)
+    rows = whole("rows", rows)
+    import jax
+
+    uniform, residual = jax.random.split(key)
+    t = np.asarray(jax.random.uniform(uniform, (rows, 1), minval=300.0, maxval=500.0), np.float64)
+    curves = (0.001 * t**2 - 0.3 * t + 50, 100 * np.exp(-5000 / t), 0.5 * t + 50, -0.002 * t + 2, 0.01 * t)
+    noise = np.asarray(jax.random.normal(residual, (rows, 5)), np.float64)
+    return Conditional(np.concatenate(curves, axis=1) + 2 * noise, t)
+
+
+def digits() -> Digits:
+    """Return the 1,797 handwritten digits of 8×8 pixels that come with scikit-learn.
+
+    References:
+        Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
+
+    Example:
+        >>> images, labels = digits()
+        >>> images.values.shape, images.columns[-1], labels[:3].tolist()
+        ((1797, 64), 'pixel_7_7', [0, 1, 2])
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return Digits(Table(np.asarray(bunch.data, np.float64), pixels(8, 8)), np.asarray(bunch.target, np.int64))

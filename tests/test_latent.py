@@ -1,0 +1,186 @@
+"""jaxae.latent: ways through a latent space, and what a posterior uses of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from jaxae import latent
+
+PLAIN = settings(max_examples=30, deadline=None)
+VECTORS = arrays(np.float32, 3, elements=st.floats(-8, 8, width=32).map(lambda x: round(x * 8) / 8))
+LINES = [latent.interpolate, latent.slerp]
+
+
+def test_interpolate_by_hand():
+    out = latent.interpolate(np.array([0.0, 4.0]), np.array([2.0, 0.0]), 5)
+    np.testing.assert_array_equal(out, [[0, 4], [0.5, 3], [1, 2], [1.5, 1], [2, 0]])
+
+
+def test_slerp_by_hand():
+    out = latent.slerp(np.array([2.0, 0.0]), np.array([0.0, 2.0]), 4)
+    turns = np.deg2rad([0, 30, 60, 90])
+    # Sines in float32.
+    np.testing.assert_allclose(out, 2 * np.stack([np.cos(turns), np.sin(turns)], axis=1), atol=1e-6)
+
+
+def test_slerp_is_shoemakes_formula(rng):
+    a, b = rng.normal(size=(2, 6))
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    omega = np.arccos(a @ b)
+    t = np.linspace(0, 1, 7)[:, None]
+    expected = (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)
+    # The formula in float64 against ours in float32.
+    np.testing.assert_allclose(latent.slerp(a, b, 7), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0, 0.0])
+def test_slerp_of_parallel_vectors_is_the_straight_line(factor):
+    a = np.array([3.0, -4.0, 12.0], np.float32)
+    out = latent.slerp(a, factor * a, 5)
+    # One rounding of float32 on numbers up to 36.
+    np.testing.assert_allclose(out, latent.interpolate(a, factor * a, 5), rtol=1e-6, atol=1e-6)
+
+
+def test_slerp_from_nothing_to_nothing_stays_there():
+    np.testing.assert_array_equal(latent.slerp(np.zeros(3), np.zeros(3), 3), np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("a", [[1.0, 0.0], [0.6, 0.8, 0.0], [-2.0, 1.0, 2.0]])
+def test_slerp_of_opposite_vectors_takes_a_half_circle(a):
+    a = np.array(a, np.float32)
+    out = np.asarray(latent.slerp(a, -a, 5))
+    np.testing.assert_allclose(np.linalg.norm(out, axis=1), np.linalg.norm(a), rtol=1e-6)
+    np.testing.assert_allclose(out[2] @ a, 0, atol=1e-5)
+    steps = np.linalg.norm(np.diff(out, axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("line", LINES)
+@PLAIN
+@given(a=VECTORS, b=VECTORS)
+def test_lines_hold_both_ends_to_the_bit(line, a, b):
+    out = line(a, b, 4)
+    assert out.shape == (4, 3)
+    np.testing.assert_array_equal(out[0], a)
+    np.testing.assert_array_equal(out[-1], b)
+
+
+@PLAIN
+@given(a=VECTORS, b=VECTORS)
+def test_slerp_changes_its_length_evenly(a, b):
+    lengths = jnp.linalg.norm(latent.slerp(a, b, 5), axis=1)
+    # float32 rounding of the unit vectors, at most some units in the last place of lengths up to 14.
+    np.testing.assert_allclose(lengths, np.linspace(np.linalg.norm(a), np.linalg.norm(b), 5), atol=2e-5)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_are_traced_and_batched(line):
+    a, b = np.eye(3, dtype=np.float32)[:2]
+    out = jax.jit(jax.vmap(lambda x, y: line(x, y, 4)))(np.stack([a, b]), np.stack([b, a]))
+    np.testing.assert_allclose(out[0], out[1][::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    "a, b, steps, message",
+    [
+        (np.zeros(3), np.zeros(2), 3, r"one shape \(k,\); got \(3,\) and \(2,\)"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), 3, r"one shape \(k,\)"),
+        (np.zeros(2), np.zeros(2), 1, "steps must be at least 2, for both ends; got 1"),
+    ],
+)
+def test_bad_lines(line, a, b, steps, message):
+    with pytest.raises(ValueError, match=message):
+        line(a, b, steps)
+
+
+def test_one_dimension_has_no_great_circle():
+    with pytest.raises(ValueError, match="at least 2 dimensions; got 1; use interpolate"):
+        latent.slerp(np.ones(1), np.ones(1), 3)
+
+
+def test_complex_vectors_are_refused():
+    with pytest.raises(TypeError, match="real numbers; got complex64"):
+        latent.interpolate(np.ones(2, np.complex64), np.ones(2), 3)
+
+
+def test_steps_and_dimension_are_whole_numbers():
+    with pytest.raises(TypeError, match=r"steps must be a whole number; got 3\.0"):
+        latent.interpolate(np.ones(2), np.ones(2), 3.0)
+    with pytest.raises(TypeError, match=r"dimension must be a whole number; got 0\.0"):
+        latent.traverse(np.ones(2), 0.0, np.ones(2))
+
+
+def test_low_precision_is_kept():
+    a = jnp.ones(2, jnp.bfloat16)
+    assert latent.slerp(a, -a, 3).dtype == jnp.bfloat16
+
+
+def test_traverse_by_hand():
+    out = latent.traverse(np.array([1, 2, 3]), 1, [-0.5, 0.0, 0.5])
+    np.testing.assert_array_equal(out, [[1, -0.5, 3], [1, 0, 3], [1, 0.5, 3]])
+
+
+@pytest.mark.parametrize(
+    "z, dimension, values, message",
+    [
+        (np.zeros(3), 3, np.zeros(2), "dimension must be 0 to 2; got 3"),
+        (np.zeros(3), -1, np.zeros(2), "dimension must be 0 to 2; got -1"),
+        (np.zeros((1, 3)), 0, np.zeros(2), r"z must be \(k,\) and values \(m,\); got shapes \(1, 3\) and \(2,\)"),
+        (np.zeros(3), 0, 1.0, "values"),
+    ],
+)
+def test_bad_traverse(z, dimension, values, message):
+    with pytest.raises(ValueError, match=message):
+        latent.traverse(z, dimension, values)
+
+
+def test_active_units_by_hand():
+    means = np.array([[-1.0, 0.0, 5.0, 0.0], [1.0, 0.1, 5.0, 0.3]])  # variances 1, 0.0025, 0, 0.0225
+    assert latent.active_units(means).tolist() == [True, False, False, True]
+    assert latent.active_units(means, threshold=0.001).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "means, threshold, message",
+    [
+        (np.zeros(3), 0.01, r"means must be \(n, k\) with n at least 2; got shape \(3,\)"),
+        (np.zeros((1, 3)), 0.01, "n at least 2"),
+        (np.zeros((2, 3)), -0.1, "threshold must be at least 0; got -0.1"),
+    ],
+)
+def test_bad_active_units(means, threshold, message):
+    with pytest.raises(ValueError, match=message):
+        latent.active_units(means, threshold=threshold)
+
+
+def test_aggregate_moments_by_hand():
+    mean, covariance = latent.aggregate_moments(np.array([[-1.0, 2.0], [1.0, 4.0]]), np.log([[0.5, 1.0], [1.5, 3.0]]))
+    np.testing.assert_array_equal(mean, [0, 3])
+    np.testing.assert_allclose(covariance, [[2, 1], [1, 3]], rtol=1e-6)
+
+
+def test_aggregate_moments_are_those_of_samples(rng):
+    means, logvars = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    rows = rng.integers(0, 4, 200_000)
+    z = means[rows] + np.exp(logvars[rows] / 2) * rng.normal(size=(200_000, 3))
+    moments = latent.aggregate_moments(means, logvars)
+    # Sampling error about 3 / sqrt(200000) = 0.007; five of them.
+    np.testing.assert_allclose(moments.mean, z.mean(axis=0), atol=0.035)
+    np.testing.assert_allclose(moments.covariance, np.cov(z.T), atol=0.035 * float(moments.covariance.max()))
+
+
+def test_the_posterior_that_is_the_prior_has_its_moments():
+    mean, covariance = latent.aggregate_moments(np.zeros((5, 2)), np.zeros((5, 2)))
+    np.testing.assert_array_equal(mean, np.zeros(2))
+    np.testing.assert_array_equal(covariance, np.eye(2))
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 2)), ((3,), (3,)), ((0, 2), (0, 2))])
+def test_bad_moments(shapes):
+    with pytest.raises(ValueError, match=r"one shape \(n, k\)"):
+        latent.aggregate_moments(np.zeros(shapes[0]), np.zeros(shapes[1]))
