@@ -13,6 +13,7 @@ from jaxae.types import Array, Batch, Key, Metrics
 __all__ = [
     "GanLoss",
     "discriminator",
+    "energy_score",
     "generator",
     "gradient_penalty",
     "hinge",
@@ -82,7 +83,7 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
     logits, pull = jax.vjp(critic, x)
     square = per_example(pull(jnp.ones_like(logits))[0] ** 2)
     # sqrt has an infinite slope at 0, which would make NaN of the parameters' gradient.
-    norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
     return (norm - target) ** 2
 
 
@@ -93,7 +94,7 @@ def discriminator(
     /,
     *,
     loss: GanLoss = non_saturating,
-    noise: Callable[[Key, Array], Array] | None = None,
+    noise: Callable[[Key, Any], Array] | None = None,
     penalty: float | Array = 0.0,
     target: float = 1.0,
 ) -> tuple[Array, Metrics]:
@@ -144,7 +145,7 @@ def generator(
     /,
     *,
     loss: GanLoss = non_saturating,
-    noise: Callable[[Key, Array], Array] | None = None,
+    noise: Callable[[Key, Any], Array] | None = None,
 ) -> tuple[Array, Metrics]:
     """Return the generator's loss on as many fakes as the batch has examples.
 
@@ -173,3 +174,39 @@ def generator(
     if noise is not None:
         fakes = noise(noise_key, fakes)
     return loss.generator(model.discriminate(fakes, batch.cond)), {}
+
+
+def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int = 512) -> tuple[Array, Metrics]:
+    """Return the energy score of the generated distribution at every example, E‖G − x‖ − ½E‖G − G′‖.
+
+    A proper scoring rule for a model that can only be sampled: its mean over real rows is smallest for the true
+    distribution, and exceeds that smallest value by half the (squared) energy distance. It ranks epochs and members
+    where the players' own losses say nothing. The generated examples are shared by all rows of the batch.
+
+    Args:
+        model: has `generate(key, n, cond)`; it is asked without conditions.
+        batch: real x (n, ...).
+        key: draws the generated examples.
+        samples: how many are drawn, ≥ 2.
+
+    Returns:
+        (n,) in the units of x; no metrics.
+
+    Raises:
+        TypeError: if samples is not a whole number.
+        ValueError: if key is None or samples < 2.
+
+    References:
+        Gneiting & Raftery, Strictly proper scoring rules, prediction, and estimation, 2007.
+    """
+    if key is None:
+        raise ValueError("key is None, but the energy score needs generated examples: give a key")
+    checks.whole("samples", samples, low=2)
+    x = jnp.reshape(batch.x, (len(batch.x), -1))
+    drawn = model.generate(key, samples, None).reshape(samples, -1)
+
+    def distances(a: Array, b: Array) -> Array:
+        return jnp.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+
+    among = distances(drawn, drawn).sum() / (samples * (samples - 1))
+    return distances(x, drawn).mean(1) - 0.5 * among, {}

@@ -123,7 +123,7 @@ def load(path: str | os.PathLike[str], learner: Learner | Callable[..., Learner]
 def _flat(prefix: str, tree: Any) -> dict[str, Any]:
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, branch in tree.items():
         if "/" in str(name):
             raise ValueError(f"the variables have a name with a slash, {name!r}: rename that submodule to save them")

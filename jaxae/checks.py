@@ -51,16 +51,16 @@ def whole(name: str, value: Any, *, low: int = 1, high: int | None = None, why: 
 
 
 def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
-    """Refuse a number outside [0, 1], or outside (0, 1) with `open_ends`.
+    """Refuse a number (or an array with one) outside [0, 1], or outside (0, 1) with `open_ends`.
 
     Raises:
         ValueError: naming the value; one between 1 and 100 is answered with the fraction that was likely meant.
     """
     if isinstance(value, jax.core.Tracer):
         return
-    number = float(value)
-    inside = 0 < number < 1 if open_ends else 0 <= number <= 1
-    if not inside:
+    for number in np.asarray(value, float).ravel():
+        if 0 < number < 1 if open_ends else 0 <= number <= 1:
+            continue
         meant = f": write {number / 100:g} for {number:g} %" if 1 < number <= 100 else ""
         raise ValueError(
             f"{name} is {number:g}, but must be a fraction {'between' if open_ends else 'from'} 0 "
@@ -69,23 +69,29 @@ def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
 
 
 def positive(name: str, value: Any) -> None:
-    """Refuse a number that is not finite and > 0.
+    """Refuse a number (or an array with one) that is not finite and > 0.
 
     Raises:
         ValueError: naming the value.
     """
-    if not isinstance(value, jax.core.Tracer) and not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {float(value):g}, but must be a finite number > 0")
+    if isinstance(value, jax.core.Tracer):
+        return
+    for number in np.asarray(value, float).ravel():
+        if not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name} is {number:g}, but must be a finite number > 0")
 
 
 def not_negative(name: str, value: Any) -> None:
-    """Refuse a number that is not finite and ≥ 0.
+    """Refuse a number (or an array with one) that is not finite and ≥ 0.
 
     Raises:
         ValueError: naming the value.
     """
-    if not isinstance(value, jax.core.Tracer) and not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {float(value):g}, but must be a finite number ≥ 0")
+    if isinstance(value, jax.core.Tracer):
+        return
+    for number in np.asarray(value, float).ravel():
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{name} is {number:g}, but must be a finite number ≥ 0")
 
 
 def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:

@@ -1,5 +1,6 @@
 """Anomaly detection: a score, larger for stranger examples, and a threshold from examples held to be normal."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ __all__ = ["Detector", "calibrate"]
 
 
 class Detector(NamedTuple):
-    """An alarm: True where the score exceeds the threshold.
+    """An alarm: True where the score exceeds the threshold, or is no number.
 
     Attributes:
         score: x (n, ...) -> (n,), larger is stranger.
@@ -24,7 +25,7 @@ class Detector(NamedTuple):
 
     def __call__(self, x: Any) -> Array:
         """Return the alarms, (n,) bool."""
-        return self.score(x) > self.threshold
+        return ~(self.score(x) <= self.threshold)
 
 
 def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0.95) -> Detector:
@@ -55,10 +56,10 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
     scores = score(reference)
     if scores.ndim != 1:
         raise ValueError(f"the score returned shape {scores.shape}, but must return one number per example, (n,)")
-    needed = 1 / (1 - quantile)
+    needed = round(1 / (1 - quantile), 6)  # 1/(1 − 0.9) is more than 10
     if len(scores) < needed:
         raise ValueError(
-            f"{len(scores)} reference examples cannot place the quantile {quantile:g}: give at least {needed:.0f}"
+            f"{len(scores)} reference examples cannot place the quantile {quantile:g}: give at least {math.ceil(needed)}"
         )
     if not bool(jnp.isfinite(scores).all()):
         raise ValueError(

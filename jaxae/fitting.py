@@ -406,10 +406,10 @@ def _package(
     seed: np.ndarray | None,
     record: dict[str, Any],
 ) -> Fit:
-    validated = run.best is not None
-    counts = (run.epochs, run.best_epoch if validated else run.epochs, run.diverged_epoch, run.diverged_step)
+    best, epoch = (run.state.variables, run.epochs) if run.best is None else (run.best, run.best_epoch)
+    counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step)
     return Fit(
-        variables=run.best if validated else run.state.variables,
+        variables=best,
         state=run.state,
         history=history,
         hparams={name: np.asarray(column) for name, column in hyper.items()},

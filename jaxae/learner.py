@@ -19,7 +19,7 @@ from jaxae.types import Array, Batch, Key, Learner, Loss, Metrics, Objective, Sc
 __all__ = ["Lifted", "chain", "descend", "lift", "objective", "repeat", "schedule", "score"]
 
 
-def objective(model: Any, loss: Loss, **hparams: Any) -> Objective:
+def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
     """Return the pure function (variables, batch, key) -> (mean loss, (variables, metrics)) that a learner descends.
 
     The only seam between training and Flax. The model runs in training mode: batch norm uses the batch's statistics
@@ -48,13 +48,15 @@ def objective(model: Any, loss: Loss, **hparams: Any) -> Objective:
             variables, batch, loss_key, method=_as_method(loss), mutable=state, rngs={"dropout": dropout_key}
         )
         _one_number_per_example(values, batch)
+        if "loss" in metrics:
+            raise ValueError("the loss returned a metric named 'loss', which is the name of its mean: rename the metric")
         means = jax.tree.map(jnp.mean, {"loss": values, **metrics})
         return means["loss"], ({**variables, **written}, means)
 
     return evaluate
 
 
-def score(model: Any, loss: Loss, **hparams: Any) -> Score:
+def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
     """Return (variables, batch, key=None) -> (n,), the loss of every example in inference mode.
 
     Batch norm uses its running averages and nothing drops. Without a key the score is deterministic.
@@ -87,9 +89,9 @@ def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _one_number_per_example(values: Array, batch: Batch) -> None:
-    if values.shape != (len(batch.x),):
+    if jnp.shape(values) != (len(batch.x),):
         raise ValueError(
-            f"the loss returned shape {values.shape} for {len(batch.x)} examples, but must return one "
+            f"the loss returned shape {jnp.shape(values)} for {len(batch.x)} examples, but must return one "
             f"number per example, ({len(batch.x)},): sum over the event, do not average over the batch"
         )
 
@@ -170,7 +172,8 @@ def chain(**learners: Learner) -> Learner:
         return {name: learner.init(variables) for name, learner in learners.items()}
 
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
-        after, metrics = {}, {}
+        after: dict[str, Any] = {}
+        metrics: Metrics = {}
         for (name, learner), own_key in zip(learners.items(), jax.random.split(key, len(learners)), strict=True):
             variables, after[name], new = learner.step(variables, opt_state[name], batch, own_key)
             metrics |= {f"{name}/{metric}": value for metric, value in new.items()}
@@ -197,11 +200,11 @@ def repeat(learner: Learner, times: int) -> Learner:
 
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
         def body(carry: tuple[Variables, Any], key: Key) -> tuple[tuple[Variables, Any], Metrics]:
-            *carry, metrics = learner.step(*carry, batch, key)
-            return tuple(carry), metrics
+            variables, opt_state, metrics = learner.step(*carry, batch, key)
+            return (variables, opt_state), metrics
 
-        carry, metrics = jax.lax.scan(body, (variables, opt_state), jax.random.split(key, times))
-        return *carry, jax.tree.map(lambda values: values.mean(0), metrics)
+        (variables, opt_state), metrics = jax.lax.scan(body, (variables, opt_state), jax.random.split(key, times))
+        return variables, opt_state, jax.tree.map(lambda values: values.mean(0), metrics)
 
     return Learner(learner.init, step)
 
@@ -251,8 +254,9 @@ def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Arr
 class Lifted(NamedTuple):
     """An NNX module as a pure model: `init`, `bind` and `apply` as a Linen module has them.
 
-    Its variables are plain nested dictionaries: `params`, and in `state` everything else that the module keeps (batch
-    norm's running averages), less the state of its random streams, which come from the keys that are given.
+    Its variables are plain nested dictionaries by name (the layers of a list by "0", "1", ...): `params`, and in
+    `state` everything else that the module keeps (batch norm's running averages), less the state of its random streams,
+    which come from the keys that are given.
 
     Attributes:
         make: (nnx.Rngs) -> the NNX module.
@@ -262,8 +266,8 @@ class Lifted(NamedTuple):
 
     def init(self, key: Key, x: Array | None = None, cond: Array | None = None) -> dict[str, Any]:
         """Return the variables of a fresh module; x and cond are taken for likeness with Linen and not used."""
-        _, params, _, state = nnx.split(self.make(nnx.Rngs(key)), nnx.Param, nnx.RngState, ...)
-        return {"params": nnx.to_pure_dict(params), "state": nnx.to_pure_dict(state)}
+        _, *(params, _, state) = nnx.split(self.make(nnx.Rngs(key)), nnx.Param, nnx.RngState, ...)
+        return {"params": _named(params), "state": _named(state)}
 
     def bind(self, variables: Variables) -> Any:
         """Return the module with these variables, in inference mode."""
@@ -285,26 +289,37 @@ class Lifted(NamedTuple):
         result = method(module, *args)
         if not mutable:
             return result
-        _, _, _, state = nnx.split(module, nnx.Param, nnx.RngState, ...)
-        return result, {"state": nnx.to_pure_dict(state)}
+        _, *(_, _, state) = nnx.split(module, nnx.Param, nnx.RngState, ...)
+        return result, {"state": _named(state)}
 
     def _merge(self, variables: Variables, dropout_key: Key | None, *, training: bool) -> Any:
         abstract = nnx.eval_shape(lambda: self.make(nnx.Rngs(0)))
-        graph, params, streams, state = nnx.split(abstract, nnx.Param, nnx.RngState, ...)
+        graph, *(params, streams, state) = nnx.split(abstract, nnx.Param, nnx.RngState, ...)
         nnx.replace_by_pure_dict(params, cast(dict[str, Any], variables["params"]))
         nnx.replace_by_pure_dict(state, cast(dict[str, Any], variables["state"]))
 
-        def stream(leaf: Any) -> Array:
+        def stream(number: int, leaf: Any) -> Array:
             if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
                 return jnp.zeros(leaf.shape, leaf.dtype)
-            # Without a dropout key nothing draws from the stream; its leaf only has to be there.
-            unused = jax.random.wrap_key_data(jnp.zeros((2,), jnp.uint32), impl="threefry2x32")
-            return unused if dropout_key is None else dropout_key
+            if dropout_key is None:
+                # Nothing draws from the stream; its leaf only has to be there.
+                return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32), impl="threefry2x32")
+            # Every layer has a stream of its own, and needs a key of its own: else all would drop the same units.
+            return jax.random.split(jax.random.fold_in(dropout_key, number), leaf.shape)
 
-        module = nnx.merge(graph, params, jax.tree.map(stream, streams), state)
+        leaves, structure = jax.tree.flatten(streams)
+        streams = jax.tree.unflatten(structure, map(stream, range(len(leaves)), leaves))
+        module = nnx.merge(graph, params, streams, state)
         module.set_attributes(use_running_average=not training, raise_if_not_found=False)
         module.set_attributes(deterministic=dropout_key is None, raise_if_not_found=False)
         return module
+
+
+def _named(state: nnx.State) -> dict[str, Any]:
+    def named(tree: Any) -> Any:
+        return {str(name): named(branch) for name, branch in tree.items()} if isinstance(tree, Mapping) else tree
+
+    return named(nnx.to_pure_dict(state))
 
 
 def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:

@@ -18,9 +18,9 @@ from jaxae.types import Array, Batch, Key, Metrics
 
 __all__ = ["contractive", "elbo", "importance_weighted", "reconstruction", "sparse", "sparse_l1"]
 
-Likelihood = Callable[[Any, Array], Array]
+Likelihood = Callable[[Any, Any], Array]
 """(what the decoder returned, x) -> (n,) nats or squared units."""
-Noise = Callable[[Key, Array], Array]
+Noise = Callable[[Key, Any], Array]
 
 
 def reconstruction(

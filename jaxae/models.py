@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxae import checks
 from jaxae.distributions import Normal
+from jaxae.networks import conditioned
 from jaxae.types import Array, Key
 
 __all__ = ["AE", "GAN", "VAE"]
@@ -20,7 +22,7 @@ class AE(nn.Module):
     """Autoencoder.
 
     Attributes:
-        encoder: (x, cond) -> z.
+        encoder: (x, cond) -> z, or x -> z where nothing is conditioned: any Flax module.
         decoder: (z, cond) -> reconstruction, or the parameters of a likelihood.
 
     Examples:
@@ -37,11 +39,11 @@ class AE(nn.Module):
 
     def encode(self, x: Array, cond: Array | None = None) -> Array:
         """Return the code z (n, ...) of x (n, ...)."""
-        return self.encoder(x, cond)
+        return conditioned(self.encoder, x, cond)
 
     def decode(self, z: Array, cond: Array | None = None) -> Any:
         """Return the reconstruction (n, ...) from the code z (n, ...)."""
-        return self.decoder(z, cond)
+        return conditioned(self.decoder, z, cond)
 
     def __call__(self, x: Array, cond: Array | None = None) -> Any:
         """Return the reconstruction (n, ...) of x (n, ...)."""
@@ -73,16 +75,22 @@ class VAE(nn.Module):
     latent: int
 
     def setup(self) -> None:
-        """Make the head."""
+        """Make the head.
+
+        Raises:
+            TypeError: if latent is not a whole number.
+            ValueError: if latent < 1.
+        """
+        checks.whole("latent", self.latent)
         self.head = nn.Dense(2 * self.latent)
 
     def encode(self, x: Array, cond: Array | None = None) -> Normal:
         """Return the posterior of x (n, ...), a `Normal` with fields (n, latent)."""
-        return Normal(*jnp.split(self.head(self.encoder(x, cond)), 2, -1))
+        return Normal(*jnp.split(self.head(conditioned(self.encoder, x, cond)), 2, -1))
 
     def decode(self, z: Array, cond: Array | None = None) -> Any:
         """Return the parameters of the likelihood of x given z (n, latent)."""
-        return self.decoder(z, cond)
+        return conditioned(self.decoder, z, cond)
 
     def sample(self, key: Key, n: int, cond: Array | None = None) -> Any:
         """Return the parameters of the likelihood for n draws of the prior; with cond (n, ...), one for each row."""
@@ -117,9 +125,18 @@ class GAN(nn.Module):
     discriminator: nn.Module
     latent: int
 
+    def setup(self) -> None:
+        """Check the latent dimension.
+
+        Raises:
+            TypeError: if latent is not a whole number.
+            ValueError: if latent < 1.
+        """
+        checks.whole("latent", self.latent)
+
     def generate(self, key: Key, n: int, cond: Array | None = None) -> Array:
         """Return n generated examples (n, ...); with cond (n, ...), one for each row."""
-        return self.generator(jax.random.normal(key, (n, self.latent)), cond)
+        return conditioned(self.generator, jax.random.normal(key, (n, self.latent)), cond)
 
     def discriminate(self, x: Array, cond: Array | None = None) -> Array:
         """Return the logits (n,) that x (n, ...) is real.
@@ -127,7 +144,7 @@ class GAN(nn.Module):
         Raises:
             ValueError: if the discriminator does not return one column.
         """
-        logits = self.discriminator(x, cond)
+        logits = conditioned(self.discriminator, x, cond)
         if logits.ndim != 2 or logits.shape[-1] != 1:
             raise ValueError(
                 f"the discriminator returned shape {logits.shape}, but must return (n, 1): end it in a layer of width 1"
@@ -135,5 +152,11 @@ class GAN(nn.Module):
         return logits[:, 0]
 
     def __call__(self, x: Array, cond: Array | None = None) -> Array:
-        """Return logits (n,) of generated examples: one pass through every parameter."""
-        return self.discriminate(self.generator(jnp.zeros((len(x), self.latent), x.dtype), cond), cond)
+        """Return logits (n,) of generated examples: one pass through every parameter.
+
+        Raises:
+            ValueError: if the generator does not make examples of the shape of x.
+        """
+        fakes = conditioned(self.generator, jnp.zeros((len(x), self.latent), x.dtype), cond)
+        checks.same_shape("the generator's output", fakes.shape, "x", x.shape)
+        return self.discriminate(fakes, cond)

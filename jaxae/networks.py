@@ -5,15 +5,29 @@ exactly when a key named `dropout` is given: the objective does both, everything
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.extend.core import get_opaque_trace_state
 
 from jaxae import checks
 from jaxae.distributions import Normal
 from jaxae.types import Array
 
-__all__ = ["MLP", "BatchNorm", "Dropout", "PredictedScale", "SharedScale"]
+__all__ = ["MLP", "BatchNorm", "Dropout", "PredictedScale", "SharedScale", "conditioned"]
+
+
+def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
+    """Return network(x, cond), or network(x) without a condition, which any Flax module takes.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> dense, x = nn.Dense(2), jnp.ones((3, 8))
+        >>> conditioned(dense.bind(dense.init(jax.random.key(0), x)), x, None).shape
+        (3, 2)
+    """
+    return network(x) if cond is None else network(x, cond)
 
 
 class BatchNorm(nn.Module):
@@ -30,8 +44,19 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Return (n, ..., features) normalised over all axes but the last."""
+        """Return (n, ..., features) normalised over all axes but the last.
+
+        Raises:
+            ValueError: if it trains inside a gradient (or vmap) that the loss itself takes.
+        """
         training = self.is_mutable_collection("batch_stats")
+        # Flax's own check is switched off: without this one a dead tracer would end up in the running averages.
+        if training and self.scope and self.scope.root.trace_level != get_opaque_trace_state(convention="flax"):
+            raise ValueError(
+                "batch norm trains inside a gradient or vmap that the loss itself takes, as losses.contractive and "
+                "adversarial.gradient_penalty do, where the examples must not depend on each other: build this "
+                "network without it, norm=False"
+            )
         return nn.BatchNorm(use_running_average=not training, momentum=self.momentum)(x)
 
 
@@ -54,10 +79,14 @@ class Dropout(nn.Module):
         Raises:
             ValueError: if rate is outside [0, 1).
         """
-        checks.fraction("dropout", self.rate)
-        if self.rate == 1:
-            raise ValueError("dropout is 1, which drops everything: it must be < 1")
+        _droppable(self.rate)
         return nn.Dropout(self.rate, deterministic=not self.has_rng("dropout"))(x)
+
+
+def _droppable(rate: float) -> None:
+    checks.fraction("dropout", rate)
+    if rate == 1:
+        raise ValueError("dropout is 1, which drops everything: it must be < 1")
 
 
 class MLP(nn.Module):
@@ -89,8 +118,10 @@ class MLP(nn.Module):
         """Return (n, widths[-1]) from x (n, features) and, side by side with it, cond (n, conditions).
 
         Raises:
-            ValueError: if x or cond is not of rank 2, if the two differ in length, or if a width is < 1.
+            ValueError: if x or cond is not of rank 2, if the two differ in length, if a width is < 1, or if dropout
+                is outside [0, 1).
         """
+        _droppable(self.dropout)
         for name, array in (("x", x), ("cond", cond)):
             if array is not None and array.ndim != 2:
                 raise ValueError(
@@ -132,7 +163,7 @@ class SharedScale(nn.Module):
     @nn.compact
     def __call__(self, z: Array, cond: Array | None = None) -> Normal:
         """Return a `Normal` with fields (n, ...)."""
-        mean = self.network(z, cond)
+        mean = conditioned(self.network, z, cond)
         shape = mean.shape[1:] if self.per_variable else (1,) * (mean.ndim - 1)
         logvar = self.param("logvar", nn.initializers.zeros_init(), shape, mean.dtype)
         return Normal(mean, jnp.broadcast_to(logvar[None], mean.shape))
@@ -157,7 +188,7 @@ class PredictedScale(nn.Module):
         Raises:
             ValueError: if the network's last width is odd.
         """
-        out = self.network(z, cond)
+        out = conditioned(self.network, z, cond)
         if out.shape[-1] % 2:
             raise ValueError(
                 f"the network returns {out.shape[-1]} columns, but means and log variances need an even "

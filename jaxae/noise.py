@@ -67,7 +67,8 @@ def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float
         [0.0, 1.0]
     """
     checks.fraction("rate", rate)
-    draw = jax.random.uniform(key, x.shape, x.dtype)
+    # Not in the dtype of x: bfloat16 has 128 numbers in [0, 1), too few for a small rate.
+    draw = jax.random.uniform(key, x.shape)
     return jnp.where(draw < rate / 2, low, jnp.where(draw < rate, high, x))
 
 
@@ -94,7 +95,7 @@ def masking(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
         Vincent et al., Stacked denoising autoencoders, 2010.
     """
     checks.fraction("rate", rate)
-    return jnp.where(jax.random.bernoulli(key, rate, x.shape), 0, x)
+    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x)
 
 
 def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
@@ -122,4 +123,4 @@ def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
     checks.fraction("rate", rate)
     if not isinstance(rate, jax.core.Tracer) and rate == 1:
         raise ValueError("rate is 1, but dropout rescales by 1/(1 − rate): use noise.masking to blank everything")
-    return jnp.where(jax.random.bernoulli(key, rate, x.shape), 0, x / (1 - rate))
+    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x / (1 - rate))

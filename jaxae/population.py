@@ -113,14 +113,14 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         return together(mapped, shared) if lanes is None else grouped(mapped, shared, groups)
 
     if mesh is not None:
-        members = PartitionSpec(mesh.axis_names)
+        axes = PartitionSpec(mesh.axis_names)
         # check_vma=False: with it, the gradient of a leaf that does not depend on the member (a bias that starts at
         # zero) is summed over the devices, silently (tests/laws/test_population.py fails without this).
         on_device = jax.shard_map(
             on_device,
             mesh=mesh,
-            in_specs=(members, PartitionSpec(), PartitionSpec()),
-            out_specs=members,
+            in_specs=(axes, PartitionSpec(), PartitionSpec()),
+            out_specs=axes,
             check_vma=False,
         )
     compiled = jax.jit(on_device)

@@ -41,7 +41,8 @@ class Progress(NamedTuple):
     def line(self) -> str:
         """Return one line for people."""
         if not self.epoch:
-            return f"compiled in {self.compile_seconds:.1f} s"
+            what = "one run" if self.training == 1 else f"{self.training} runs"
+            return f"compiled {what} of {self.epochs} epochs as one program in {self.compile_seconds:.1f} s"
         parts = [f"epoch {self.epoch}/{self.epochs}", f"loss {_summary(self.loss)}"]
         if self.validation is not None:
             parts.append(f"validation {_summary(self.validation)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 __all__ = ["Array", "Batch", "Key", "Learner", "Loss", "Metrics", "Objective", "Score", "TrainState", "Variables"]
 
@@ -23,20 +24,16 @@ class Batch(NamedTuple):
         cond: (n, ...) one condition per example, or None.
     """
 
-    x: Array
-    cond: Array | None = None
+    x: Array | np.ndarray
+    cond: Array | np.ndarray | None = None
 
 
-class Loss(Protocol):
-    """One number per example.
+Loss = Callable[..., tuple[Array, Metrics]]
+"""One number per example: (model, batch, key, *, hyperparameters) -> ((n,) values, metrics).
 
-    Called with a model whose variables are bound, a batch and a key (None: no randomness, for scoring); returns
-    ((n,) values, metrics). Hyperparameters are keyword-only arguments. A value does not depend on the other examples
-    of its batch, unless the loss is about the batch and says so.
-    """
-
-    def __call__(self, model: Any, batch: Batch, key: Key | None, /, **hyperparameters: Any) -> tuple[Array, Metrics]:
-        """Return ((n,) values, metrics), each metric an array whose mean is reported."""
+The model has its variables bound; the key may be None, which means no randomness, for scoring; hyperparameters are
+keyword-only. A value does not depend on the other examples of its batch, unless the loss is about the batch and says so.
+"""
 
 
 class Objective(Protocol):

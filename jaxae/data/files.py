@@ -51,7 +51,7 @@ def read(
             file. Without it a missing value is an error.
 
     Returns:
-        The table, at least two rows of finite numbers.
+        The table, at least two rows of finite numbers (one, with `columns`).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -78,8 +78,10 @@ def read(
     if columns is not None:
         contents, extra = _selected(path, contents, _names(columns))
         notes += [f"left out, for they were not asked for: {listed(extra)}"] if extra else []
-    if contents.rows < 2:
-        raise ValueError(f"{path} has {contents.rows} rows of data; at least two are needed")
+    least = 2 if columns is None else 1
+    if contents.rows < least:
+        raise ValueError(f"{path} has {contents.rows} rows of data, but at least {least} {'are' if least > 1 else 'is'} "
+                         "needed")
     values, names, text = _numeric(path, contents)
     if text and columns is not None:
         raise ValueError(f"{path} holds no numbers in {listed(text)}, which {'is' if len(text) == 1 else 'are'} needed")

@@ -1,0 +1,7 @@
+"""`python -m jaxae` is the command `jaxae`."""
+
+import sys
+
+from jaxae.cli import main
+
+sys.exit(main())

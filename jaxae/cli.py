@@ -1,0 +1,325 @@
+"""The command line: train a recipe, use what was trained. Help and lists answer without importing JAX."""
+
+import dataclasses
+import itertools
+import os
+import shlex
+import sys
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+
+from jaxae import recipes
+
+__all__ = ["main"]
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Show the recipes and their settings."""
+
+    plain: bool = False
+    """Print the names alone, one a line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a recipe on its own data or a file, and write a folder with model, figures, pictures and a report."""
+
+    recipe: Positional[str]
+    """Name of a recipe: see `jaxae list`."""
+    data: Path | None = None
+    """CSV, TSV, Parquet, NPY, NPZ or IDX file; without it the recipe's own data."""
+    out: Path | None = None
+    """Folder to write; an earlier run in it is replaced. Default: runs/RECIPE."""
+    epochs: int | None = None
+    """Passes over the training rows; default: the recipe's."""
+    seed: int = 0
+    """Everything random follows from it."""
+    seeds: int | None = None
+    """Train so many seeds of every combination, in one program."""
+    set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
+    """Change settings of the recipe."""
+    sweep: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2,... ...")] = ()
+    """Train every combination of these values, in one program."""
+    impute: Literal["mean", "median"] | None = None
+    """Fill in missing values of the data by their column's mean or median."""
+    cache: bool = True
+    """Keep compiled programs in the user's cache folder, so that a second start is fast."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+    """Write the codes of rows, with a trained model."""
+
+    folder: Positional[Path]
+    """Trained folder."""
+    out: Path
+    """CSV, Parquet or NPY file to write."""
+    data: Path | None = None
+    """Rows, with the columns that the model was trained on; without it the data it was trained on."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+    impute: Literal["mean", "median"] | None = None
+    """Fill in missing values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruct(Encode):
+    """Write rows as the model reconstructs them, in the columns and units of the data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+    """Write the rows that belong to codes, in the columns and units of the data."""
+
+    folder: Positional[Path]
+    """Trained folder."""
+    data: Path
+    """Codes, as `jaxae encode` wrote them."""
+    out: Path
+    """CSV, Parquet or NPY file to write."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Write new rows that a trained generative model draws, in the columns and units of the data."""
+
+    folder: Positional[Path]
+    """Trained folder."""
+    out: Path
+    """CSV, Parquet or NPY file to write."""
+    rows: int = 1000
+    """How many."""
+    seed: int = 0
+    """Everything random follows from it."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write report.html of a trained folder anew."""
+
+    folder: Positional[Path]
+    """Trained folder."""
+
+
+Command = List | Train | Encode | Decode | Reconstruct | Sample | Report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, or 1 with one sentence on standard error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command: Any = tyro.cli(
+        Command,
+        prog="jaxae",
+        description="Autoencoders, VAEs and small GANs whose whole training runs are pure functions.",
+        args=arguments,
+    )
+    try:
+        _run(command, arguments)
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        if os.environ.get("JAXAE_TRACEBACK"):
+            raise
+        print(f"jaxae: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxae: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(command: Any, arguments: list[str]) -> None:
+    match command:
+        case List():
+            _list(command)
+        case Train():
+            _train(command, arguments)
+        case Report():
+            from jaxae import report
+
+            print(report.write_page(command.folder))
+        case _:
+            _use(command)
+
+
+def _list(command: List) -> None:
+    for name in recipes.names():
+        if command.plain:
+            print(name)
+            continue
+        recipe = recipes.find(name)
+        print(f"{name}\n    {(recipe.__doc__ or '').splitlines()[0]}")
+        settings = ", ".join(f"{field.name}={_written(field.default)}" for field in dataclasses.fields(recipe.Settings))
+        print(f"    settings: {settings}")
+
+
+def _train(command: Train, arguments: list[str]) -> None:
+    recipe = recipes.find(command.recipe)
+    settings = _settings(recipe, command)
+    sweep = {
+        name: [_parsed(recipe, name, value) for value in values.split(",") if value]
+        for name, values in _pairs("--sweep", command.sweep).items()
+    }
+    many = command.seeds is not None or bool(sweep)
+    _start(command.cache, devices=(os.cpu_count() or 1) if many else 1)
+    import jax
+
+    from jaxae import study
+
+    device = jax.devices()[0]
+    count = len(jax.devices()) if many else 1
+    print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
+    folder = study.train(
+        command.recipe,
+        recipe,
+        settings,
+        out=command.out or Path("runs") / command.recipe,
+        path=command.data,
+        impute=command.impute,
+        seed=command.seed,
+        seeds=command.seeds,
+        sweep=sweep,
+        command=shlex.join(["jaxae", *arguments]),
+    )
+    _summary(folder)
+
+
+def _summary(folder: Path) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    table = Table(title="held-out rows", title_justify="left")
+    for column in ("figure", "model", "control"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for name in [*metrics["metrics"], *(name for name in metrics["controls"] if name not in metrics["metrics"])]:
+        cells = (metrics[part].get(name) for part in ("metrics", "controls"))
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in cells))
+    console = Console()
+    console.print(table)
+    for check in metrics["checks"]:
+        if not check["passed"]:
+            console.print(f"doubt: {check['text']}", markup=False, highlight=False)
+    for note in json.loads((folder / "config.json").read_text())["data"]["notes"]:
+        console.print(f"data: {note}", markup=False, highlight=False)
+    lost = [member for member in metrics["members"] if member["status"].startswith("diverged")]
+    for member in lost:
+        console.print(f"member {member['member']} {member['status']}", markup=False, highlight=False)
+    console.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _use(command: Encode | Decode | Sample) -> None:
+    _start(cache=True, devices=1)
+    import jax
+
+    from jaxae import data, study
+
+    trained = study.load(command.folder, recipes.find, command.member)
+    columns = trained.study.scaling.columns
+    match command:
+        case Sample():
+            values, names = trained.sample(jax.random.key(command.seed), command.rows), columns
+        case Decode():
+            codes = data.read(command.data, columns=trained.latent_columns)
+            values, names = trained.decode(codes.values), columns
+        case Encode():
+            path = command.data or trained.config["data"]["source"]
+            if not Path(path).is_file():
+                raise ValueError("the model was trained on data of its recipe's own: name the rows with --data FILE")
+            table = data.read(path, columns=columns, impute=command.impute)
+            for note in table.notes:
+                print(note, file=sys.stderr)
+            if isinstance(command, Reconstruct):
+                values, names = trained.reconstruct(table.values), columns
+            else:
+                values, names = trained.encode(table.values), trained.latent_columns
+    data.write(command.out, values, names)
+    print(f"{len(values)} rows, {len(names)} columns: {command.out}")
+
+
+def _start(cache: bool, devices: int) -> None:
+    """Set JAX up before its first use: the folder of compiled programs, one host device per core."""
+    import jax
+
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # JAX_NUM_CPU_DEVICES goes first
+        jax.config.update("jax_num_cpu_devices", devices)
+    if cache:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "jaxae" / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _settings(recipe: ModuleType, command: Train) -> Any:
+    given = {name: _parsed(recipe, name, value) for name, value in _pairs("--set", command.set).items()}
+    if command.epochs is not None:
+        given["epochs"] = command.epochs
+    return recipe.Settings(**given)
+
+
+def _pairs(option: str, words: Iterable[Iterable[str]]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for word in itertools.chain.from_iterable(words):
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"{option} {word!r} is no setting: write {option} name=value")
+        if name in pairs:
+            raise ValueError(f"{option} names {name} twice: give it once")
+        pairs[name] = value
+    return pairs
+
+
+def _parsed(recipe: ModuleType, name: str, word: str) -> Any:
+    """Return the word as a value of the setting's type."""
+    kinds = typing.get_type_hints(recipe.Settings)
+    if name not in kinds:
+        from jaxae import checks
+
+        checks.known(f"setting of {recipe.__name__.rpartition('.')[2].replace('_', '-')}", [name], kinds)
+    kind = kinds[name]
+    try:
+        return _as(kind, word)
+    except ValueError:
+        raise ValueError(f"{name} is {word!r}, but must be {_allowed(kind)}") from None
+
+
+def _as(kind: Any, word: str) -> Any:
+    if typing.get_origin(kind) is Literal:
+        if word not in typing.get_args(kind):
+            raise ValueError(word)
+        return word
+    if typing.get_origin(kind) is tuple:
+        return tuple(_as(typing.get_args(kind)[0], part) for part in word.split(","))
+    if isinstance(kind, types.UnionType):
+        return None if word == "none" else _as(typing.get_args(kind)[0], word)
+    if kind is bool:
+        return {"true": True, "false": False}[word] if word in ("true", "false") else _as(float, "not a bool")
+    return kind(word)
+
+
+def _allowed(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"{_allowed(typing.get_args(kind)[0])}, or several with commas between"
+    if isinstance(kind, types.UnionType):
+        return f"{_allowed(typing.get_args(kind)[0])}, or none"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def _written(value: Any) -> str:
+    return (
+        ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if value is None else str(value)
+    )

@@ -1,0 +1,40 @@
+"""Worked systems: each is one file that reads from data to pictures, and a line of `jaxae list`.
+
+A recipe is a module with, in this order,
+
+- a docstring whose first line says what it is, and `UNITS` of its metrics;
+- `Settings`, a frozen dataclass that refuses impossible values; it has `epochs`, `batch_size` and `latent`;
+- `source(settings, key)`: its own data; `scaling(values, columns)`: from the user's units to the model's;
+- `model(settings, variables)`, and `encode`, `decode`, `sample` on the bound model as far as it can;
+- `learner(model, settings, steps, *, ...)`: its keyword arguments are the settings that can be swept;
+- `score(model, settings)`: what validation rows are judged by, or None; `final(fit)` where the variables to use are not
+  those of the best epoch;
+- `evaluate(study, *, key)`, `controls(study)`, `checks(study, metrics, controls)`: figures on held-out rows;
+- `pictures(study, folder, key)`.
+
+JAX, Flax and optax are imported inside the functions, so that listing the recipes takes no time.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+__all__ = ["find", "names"]
+
+
+def names() -> list[str]:
+    """Return the names of all recipes: those of the files in this folder."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> ModuleType:
+    """Return the recipe's module.
+
+    Raises:
+        ValueError: for a name that does not exist, with those that do, nearest first.
+    """
+    if name not in names():
+        from jaxae import checks
+
+        checks.known("recipe", [name], names())
+    return importlib.import_module(f"jaxae.recipes.{name.replace('-', '_')}")

@@ -1,0 +1,200 @@
+"""Variational autoencoder of handwritten digits, 8 × 8 pixels from scikit-learn or any images in a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jaxae as ja
+
+if TYPE_CHECKING:
+    from jaxae.data import Scaling
+    from jaxae.report import Check, Picture
+    from jaxae.study import Source, Study
+    from jaxae.types import Array, Key, Learner, Score
+
+UNITS = {
+    "loss": "nats per image",
+    "nll": "nats per image",
+    "kl": "nats per image",
+    "elbo": "nats per image",
+    "importance_weighted_bound": "nats per image",
+    "psnr": "dB",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """pixels → widths → (mean, logvar) of latent, and back to Bernoulli logits; Adam with a cosine decay.
+
+    Attributes:
+        latent: dimension of the code.
+        widths: hidden layers of the encoder; the decoder has them in reverse.
+        beta: weight of the KL term; 1 is the bound itself.
+        learning_rate: of Adam at the start.
+        epochs: passes over the training images.
+        batch_size: images per step.
+    """
+
+    latent: int = 8
+    widths: tuple[int, ...] = (256, 128)
+    beta: float = 1.0
+    learning_rate: float = 2e-3
+    epochs: int = 100
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        from jaxae import checks
+
+        for name in ("latent", "epochs", "batch_size"):
+            checks.whole(name, getattr(self, name))
+        for width in self.widths:
+            checks.whole("widths", width)
+        checks.positive("learning_rate", self.learning_rate)
+        checks.not_negative("beta", self.beta)
+
+
+def source(settings: Settings, key: "Key") -> "Source":
+    """Return the 1,797 digits that scikit-learn bundles, with their labels."""
+    from jaxae.study import Source
+
+    digits = ja.data.digits()
+    return Source(digits.images.values, digits.images.columns, digits.labels)
+
+
+def scaling(values: Any, columns: Any) -> "Scaling":
+    """Return the division by the brightest value that the pixels can have: 1, 16 or 255.
+
+    Raises:
+        ValueError: for negative values and values above 255.
+    """
+    import numpy as np
+
+    low, high = float(np.min(values)), float(np.max(values))
+    if low < 0 or high > 255:
+        raise ValueError(f"pixels go from {low:g} to {high:g}, but must lie in 0…1, 0…16 or 0…255: scale them")
+    full = next(full for full in (1.0, 16.0, 255.0) if high <= full)
+    return ja.data.Scaling(tuple(columns), np.zeros(len(columns)), np.full(len(columns), full))
+
+
+def model(settings: Settings, variables: int) -> Any:
+    """Return the variational autoencoder of so many pixels."""
+    return ja.models.VAE(
+        encoder=ja.networks.MLP(settings.widths, activate_final=True),
+        decoder=ja.networks.MLP((*reversed(settings.widths), variables)),
+        latent=settings.latent,
+    )
+
+
+def encode(model: Any, x: Any) -> "Array":
+    """Return the means of the posteriors."""
+    return model.encode(x).mean
+
+
+def decode(model: Any, z: Any) -> "Array":
+    """Return the expected pixels."""
+    import jax
+
+    return jax.nn.sigmoid(model.decode(z))
+
+
+def sample(model: Any, key: "Key", n: int) -> "Array":
+    """Return the expected pixels of codes drawn from the prior."""
+    import jax
+
+    return jax.nn.sigmoid(model.sample(key, n))
+
+
+def learner(model: Any, settings: Settings, steps: int, *, learning_rate: Any, beta: Any) -> "Learner":
+    """Return Adam on the negative evidence lower bound."""
+    import optax
+
+    loss = ja.objective(model, ja.losses.elbo, beta=beta)
+    return ja.descend(loss, optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
+
+
+def score(model: Any, settings: Settings) -> "Score":
+    """Return the negative evidence lower bound itself, whatever beta trains."""
+    return ja.score(model, ja.losses.elbo)
+
+
+def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
+    """Return the bounds on the likelihood of held-out images, and how near their reconstructions are."""
+    import numpy as np
+
+    from jaxae.study import evidence
+
+    reconstruction = np.asarray(decode(study.bound, encode(study.bound, study.test)))
+    return {
+        **evidence(study, key, ja.distributions.bernoulli),
+        "active_units": int(ja.latent.active_units(encode(study.bound, study.test)).sum()),
+        "mean_squared_error": ja.metrics.mean_squared_error(study.test, reconstruction),
+        "psnr": ja.metrics.psnr(study.test, reconstruction),
+    }
+
+
+def controls(study: "Study") -> dict[str, float]:
+    """Return the error of PCA with as many components, and the likelihood of independent pixels."""
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(study.settings.latent, *study.train.shape), svd_solver="full").fit(study.train)
+    reconstruction = pca.inverse_transform(pca.transform(study.test))
+    # Half an image of each kind is counted in, so that a pixel never lit in training is possible.
+    mean = (study.train.sum(0) + 0.5) / (len(study.train) + 1)
+    likelihood = study.test * np.log(mean) + (1 - study.test) * np.log1p(-mean)
+    return {
+        "elbo": float(likelihood.sum(1).mean()),
+        "mean_squared_error": ja.metrics.mean_squared_error(study.test, reconstruction),
+        "psnr": ja.metrics.psnr(study.test, reconstruction),
+    }
+
+
+def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]) -> list["Check"]:
+    """Return whether it beats independent pixels, whether the code is in use, and the gap to the rows seen."""
+    score = ja.score(study.model, ja.losses.elbo)
+    seen, held_out = (float(score(study.variables, ja.Batch(rows)).mean()) for rows in (study.train, study.validation))
+    return [
+        ja.report.checks.against_control(
+            metrics["elbo"],
+            controls["elbo"],
+            name="evidence lower bound",
+            control_name="independent pixels",
+            lower_is_better=False,
+        ),
+        ja.report.checks.active_units(ja.latent.active_units(encode(study.bound, study.test))),
+        ja.report.checks.generalisation_gap(seen, held_out),
+    ]
+
+
+def pictures(study: "Study", folder: Path, key: "Key") -> list["Picture"]:
+    """Draw held-out images and their reconstructions, new images, and the codes."""
+    import math
+
+    import numpy as np
+
+    side = math.isqrt(study.test.shape[1])
+    codes = np.asarray(encode(study.bound, study.test))
+    drawn = []
+    if side * side == study.test.shape[1]:
+        original = study.test[:16]
+        reconstruction = np.asarray(decode(study.bound, codes[:16]))
+        rows = {"original": original, "reconstruction": reconstruction, "difference": reconstruction - original}
+        drawn.append(
+            ja.report.pictures.images(folder, {name: part.reshape(-1, side, side) for name, part in rows.items()})
+        )
+        drawn.append(ja.report.pictures.sheet(folder, np.asarray(sample(study.bound, key, 64)).reshape(-1, side, side)))
+    carried = np.asarray(study.bound.encode(study.test).kl_per_dimension()).mean(0)
+    drawn.append(ja.report.pictures.units(folder, carried, np.asarray(ja.latent.active_units(codes))))
+    if study.settings.latent > 1:
+        first, second = np.argsort(-carried, kind="stable")[:2]
+        drawn.append(
+            ja.report.pictures.scatter(
+                folder,
+                codes[:, [first, second]],
+                colour=study.labels,
+                colour_name="digit",
+                axes=(f"latent unit {first}", f"latent unit {second}"),
+            )
+        )
+    return drawn

@@ -1,0 +1,252 @@
+"""Health checks of a run in words: each returns whether it passed and one sentence with the numbers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxae.report.words import listed, number, plural
+
+__all__ = [
+    "Check",
+    "active_units",
+    "against_control",
+    "constant_columns",
+    "diverged",
+    "generalisation_gap",
+    "improved",
+    "within",
+]
+
+
+class Check(NamedTuple):
+    """One thing that was looked at: what it is called, whether it passed, and what to think of it."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+def against_control(
+    value: float, control: float, *, name: str, control_name: str, lower_is_better: bool, slack: float = 0.0
+) -> Check:
+    """Return whether the model beats a control that knows less.
+
+    It passes when ``value < control + slack |control|`` (or ``value > control - slack |control|`` where higher is
+    better), so without slack a tie fails.
+
+    Args:
+        value: metric of the model.
+        control: the same metric of the control.
+        name: of the metric.
+        control_name: of the control, e.g. "PCA with as many components".
+        lower_is_better: whether a small metric is a good one.
+        slack: fraction of the control by which the model may be worse and still pass.
+
+    Examples:
+        >>> against_control(0.1, 0.4, name="error", control_name="PCA", lower_is_better=True).text
+        'error is 0.1000 against 0.4000 of PCA (75.0 % lower).'
+    """
+    margin = slack * abs(control)
+    passed = bool(value < control + margin if lower_is_better else value > control - margin)
+    title = f"{name} against {control_name}"
+    if not (np.isfinite(value) and np.isfinite(control)):
+        return Check(
+            title,
+            False,
+            f"{name} is {number(value)} against {number(control)} of {control_name}, which cannot be compared: "
+            "look for missing or extreme values in the data, and for a diverged run.",
+        )
+    change = ""
+    if control and value != control:
+        change = f" ({number(100 * abs(value - control) / abs(control), digits=3)} % "
+        change += f"{'lower' if value < control else 'higher'})"
+    text = f"{name} is {number(value)} against {number(control)} of {control_name}{change}"
+    if passed:
+        return Check(title, True, text + ".")
+    wanted = "lower" if lower_is_better else "higher"
+    return Check(
+        title,
+        False,
+        f"{text}, and {wanted} is better: doubt that the model learned more than {control_name} knows; "
+        f"train longer or change the model, or use {control_name}.",
+    )
+
+
+def within(value: float, limit: float, *, name: str, perfect: float) -> Check:
+    """Return whether a distance between generated and real rows stays within a limit.
+
+    Args:
+        value: the distance.
+        limit: the largest one that passes.
+        name: of the distance.
+        perfect: the same distance between real rows, which not even a perfect model is expected to undercut.
+
+    Examples:
+        >>> within(0.05, 0.1, name="KS", perfect=0.03).text
+        'KS is 0.05000, within 0.1000; real rows among themselves reach 0.03000.'
+    """
+    passed = bool(value <= limit)
+    text = f"{name} is {number(value)}, {'within' if passed else 'above'} {number(limit)}; "
+    text += f"real rows among themselves reach {number(perfect)}"
+    advice = "" if passed else ": doubt samples where it is large, train longer, or give more rows"
+    return Check(name, passed, text + advice + ".")
+
+
+def active_units(active: ArrayLike) -> Check:
+    """Return whether the posterior kept any latent unit alive; only a latent without one fails.
+
+    Args:
+        active: (k,) bool, True for a unit that carries information.
+
+    Examples:
+        >>> active_units([True, True, False]).passed, active_units([False, False]).passed
+        (True, False)
+    """
+    mask = np.atleast_1d(np.asarray(active, dtype=bool))
+    title, asleep = "latent units in use", [int(unit) for unit in np.flatnonzero(~mask)]
+    if not mask.any():
+        return Check(
+            title,
+            False,
+            f"None of the {plural(mask.size, 'latent unit')} carries information (posterior collapse): the decoder "
+            "ignores the latent, so distrust codes and samples; lower beta, warm it up, or weaken the decoder.",
+        )
+    if asleep:
+        return Check(
+            title,
+            True,
+            f"{number(int(mask.sum()))} of {plural(mask.size, 'latent unit')} carry information and the rest "
+            f"(number {listed(asleep)}) equal the prior: a smaller latent would do, or, if reconstructions are poor, a "
+            "lower beta.",
+        )
+    counted = "The one latent unit carries" if mask.size == 1 else f"All {number(mask.size)} latent units carry"
+    return Check(title, True, f"{counted} information; if reconstructions are poor, try a larger latent.")
+
+
+def generalisation_gap(train: float, validation: float, *, slack: float = 0.2) -> Check:
+    """Return whether the validation loss stays within ``slack |train|`` above the training loss.
+
+    Args:
+        train: training loss at the end (lower is better).
+        validation: the same loss on rows not trained on.
+        slack: the gap allowed, as a fraction of the training loss.
+
+    Examples:
+        >>> generalisation_gap(1.0, 1.1).passed, generalisation_gap(1.0, 1.5).passed
+        (True, False)
+    """
+    title = "training against validation"
+    if not (np.isfinite(train) and np.isfinite(validation)):
+        return Check(
+            title,
+            False,
+            f"The training loss is {number(train)} and the validation loss {number(validation)}: without two finite "
+            "numbers nothing is known about new rows; lower the learning rate and look at the data.",
+        )
+    gap = validation - train
+    numbers = f"The validation loss is {number(validation)} and the training loss {number(train)}"
+    if gap <= slack * abs(train):
+        return Check(title, True, f"{numbers}: the model does about as well on rows it has not seen.")
+    share = f" ({number(100 * gap / abs(train), digits=3)} % higher)" if train else ""
+    return Check(
+        title,
+        False,
+        f"{numbers}{share}: the model remembers its rows, so trust only numbers on held-out rows; stop earlier, "
+        "use a smaller model or more data.",
+    )
+
+
+def constant_columns(names: Sequence[str]) -> Check:
+    """Return whether every column varies.
+
+    Args:
+        names: the columns found to hold one value only.
+
+    Examples:
+        >>> constant_columns([]).passed, constant_columns(["site"]).passed
+        (True, False)
+    """
+    title = "columns that vary"
+    if not names:
+        return Check(title, True, "Every column varies over the training rows.")
+    verb = "holds" if len(names) == 1 else "hold"
+    return Check(
+        title,
+        False,
+        f"{plural(len(names), 'column')} ({listed(names)}) {verb} one value only and can teach the model nothing: "
+        "drop what should not be there, or look at why it does not vary.",
+    )
+
+
+def diverged(statuses: Sequence[str]) -> Check:
+    """Return whether no member diverged.
+
+    Args:
+        statuses: one per member, as in ``metrics.json``; those of diverged members begin with "diverged".
+
+    Examples:
+        >>> diverged(["trained", "diverged in epoch 3 at step 12"]).passed
+        False
+    """
+    title = "members that diverged"
+    lost = [member for member, status in enumerate(statuses) if status.startswith("diverged")]
+    advice = "lower the learning rate, clip gradients, or look for extreme values in the data"
+    if not lost:
+        every = "The run" if len(statuses) == 1 else f"All {plural(len(statuses), 'member')}"
+        return Check(title, True, f"{every} stayed finite to the end.")
+    if len(statuses) == 1:
+        return Check(title, False, f"The run {statuses[0]}, so its model is of no use: {advice}.")
+    if len(lost) == len(statuses):
+        return Check(title, False, f"All {plural(len(lost), 'member')} diverged, so no model is of use: {advice}.")
+    return Check(
+        title,
+        False,
+        f"{number(len(lost))} of {plural(len(statuses), 'member')} diverged (number {listed(lost)}); the others are "
+        f"untouched by it, but settings near those are fragile: {advice}.",
+    )
+
+
+def improved(losses: ArrayLike, *, steep: float = 0.05) -> Check:
+    """Return whether the loss went down, and had nearly stopped doing so in the last tenth of the epochs.
+
+    Args:
+        losses: (epochs,) one loss per epoch; NaN after an early stop is left out.
+        steep: share of the whole fall that the last tenth of the epochs (at least one) may bring.
+
+    Examples:
+        >>> improved([1.0, 0.2, 0.1, 0.1]).passed, improved([1.0, 0.5]).passed, improved([1.0, 1.2]).passed
+        (True, False, False)
+    """
+    values = np.asarray(losses, dtype=float).ravel()
+    values = values[np.isfinite(values)]
+    title = "the loss went down"
+    if values.size < 2:
+        return Check(
+            title,
+            False,
+            f"There is a finite loss for {plural(values.size, 'epoch')} only, so whether training helps cannot be "
+            "seen: train for more epochs.",
+        )
+    fall = values[0] - values[-1]
+    numbers = f"{number(values[0])} in the first epoch to {number(values[-1])} in the last of {number(values.size)}"
+    if fall <= 0:
+        return Check(
+            title,
+            False,
+            f"The loss went from {numbers} without going down: doubt every number of this run; lower the learning "
+            "rate, and look at the scaling of the data.",
+        )
+    last = max(1, values.size // 10)
+    share = (values[-1 - last] - values[-1]) / fall
+    if share > steep:
+        return Check(
+            title,
+            False,
+            f"The loss fell from {numbers}, and {number(100 * share, digits=2)} % of that in the last "
+            f"{'epoch' if last == 1 else plural(last, 'epoch')}: it is still falling, so train longer.",
+        )
+    return Check(title, True, f"The loss fell from {numbers} and has levelled off.")

@@ -1,0 +1,282 @@
+"""The command line as a user meets it: answers, refusals, folders."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxae import cli, recipes
+
+FAST = ["--epochs", "2", "--set", "rows=200", "batch_size=20", "--no-cache"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small population of autoencoders, and the file it was trained on."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 4)) * [1, 10, 100, 1] + [0, 5, -300, 7]
+    rows[:, 3] = 4.5
+    write(folder / "plant.csv", rows, "pressure,flow,heat,valve")
+    out = folder / "run"
+    arguments = ["train", "autoencoder", "--data", str(folder / "plant.csv"), "--out", str(out), "--epochs", "40"]
+    assert cli.main([*arguments, "--set", "batch_size=12", "--sweep", "learning_rate=0.01,0.001", "--no-cache"]) == 0
+    return folder
+
+
+def write(path: Path, rows, header: str) -> Path:
+    lines = [header, *(",".join(str(cell) for cell in row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def refused(capsys, *arguments: str) -> str:
+    """Return the one sentence that a refused command prints."""
+    capsys.readouterr()
+    assert cli.main(list(arguments)) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("jaxae: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+class TestAnswers:
+    def test_plain_list_is_the_names_alone(self, capsys):
+        cli.main(["list", "--plain"])
+        assert capsys.readouterr().out.split() == recipes.names()
+
+    def test_list_shows_settings_with_their_defaults(self, capsys):
+        cli.main(["list"])
+        out = capsys.readouterr().out
+        assert "digits-vae" in out and "widths=64,32" in out
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"]])
+    def test_help_and_list_do_not_import_jax(self, arguments):
+        code = (
+            "import sys\nfrom jaxae import cli\n"
+            f"try: cli.main({arguments!r})\nexcept SystemExit: pass\n"
+            "assert not {'jax', 'flax', 'sklearn', 'matplotlib', 'polars'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    def test_unknown_option_is_answered_with_the_nearest(self, capsys):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["train", "autoencoder", "--epoch", "3"])
+        assert stop.value.code == 2
+        assert "--epochs" in capsys.readouterr().err
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["autoencodr"], "there is no recipe 'autoencodr'; there is: autoencoder"),
+            (["autoencoder", "--epochs", "0"], "epochs is 0, but must be a whole number ≥ 1"),
+            (["autoencoder", "--epochs", "-1"], "epochs is -1"),
+            (["autoencoder", "--set", "batch_size=0"], "batch_size is 0"),
+            (["autoencoder", "--set", "batch_size=-3"], "batch_size is -3"),
+            (["autoencoder", "--set", "batch_size=2.5"], "batch_size is '2.5', but must be a whole number"),
+            (["autoencoder", "--set", "batch_size=5000"], "from 1 to 700, the number of training rows"),
+            (["autoencoder", "--set", "learning_rate=-1"], "learning_rate is -1, but must be a finite number > 0"),
+            (["autoencoder", "--set", "learning_rate=nan"], "learning_rate is nan"),
+            (["autoencoder", "--set", "widths=8,0"], "widths is 0"),
+            (["autoencoder", "--set", "latent"], "write --set name=value"),
+            (["autoencoder", "--set", "latent=1", "latent=2"], "names latent twice"),
+            (["autoencoder", "--set", "laten=2"], "there is no setting of autoencoder 'laten'; there is: latent"),
+            (["gan", "--set", "dropout=1.5"], "dropout is 1.5"),
+            (["vae", "--set", "beta=-1"], "beta is -1, but must be a finite number ≥ 0"),
+            (["autoencoder", "--sweep", "lr=1,2"], "there is no setting of autoencoder 'lr'"),
+            (["autoencoder", "--sweep", "latent=1,2"], "what can be swept is learning_rate, weight_decay"),
+            (["autoencoder", "--sweep", "learning_rate=1e-3,-1"], "learning_rate is -1"),
+            (["autoencoder", "--seeds", "0"], "seeds is 0"),
+            (["autoencoder", "--seed", "-1"], "seed is -1"),
+            (["autoencoder", "--data", "nowhere.csv"], "nowhere.csv"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+    )
+    def test_bad_command(self, capsys, tmp_path, monkeypatch, arguments, words):
+        monkeypatch.chdir(tmp_path)
+        assert words in refused(capsys, "train", *arguments, "--no-cache")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ([["1", "2"], ["", "3"], ["4", "6"]], "column 'a' of data.csv has no value in row 2"),
+            ([["1", "2"], ["nan", "3"], ["4", "6"]], "column 'a' of data.csv has no value in row 2"),
+            ([["1", "2"], ["5", "inf"], ["4", "6"]], "column 'b' of data.csv is infinite in row 2"),
+            ([["1", "2"], ["5", "-inf"], ["4", "6"]], "column 'b' of data.csv is infinite in row 2"),
+            ([["1", "2"], ["5", "red"], ["4", "6"]], "row 2 is 'red'"),
+            ([["x", "y"], ["z", "w"]], "no numeric column"),
+            ([["1", "2"]], "1 rows of data"),
+            ([["1", "2"]] * 30, "every column is constant"),
+            ([["1", str(i)] for i in range(30)], "1 usable column"),
+            ([["red", str(i)] for i in range(30)], "1 usable column"),
+        ],
+        ids=["empty cell", "nan", "inf", "-inf", "mixed", "text", "one row", "constant", "one varies", "one numeric"],
+    )
+    def test_bad_data(self, capsys, tmp_path, monkeypatch, content, words):
+        monkeypatch.chdir(tmp_path)
+        write(Path("data.csv"), content, "a,b")
+        assert words in refused(capsys, "train", "autoencoder", "--data", "data.csv", "--out", "out", *FAST[:2])
+        assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+    def test_empty_file(self, capsys, tmp_path):
+        (tmp_path / "data.csv").touch()
+        assert "is empty" in refused(capsys, "train", "autoencoder", "--data", str(tmp_path / "data.csv"))
+
+    def test_one_column(self, capsys, tmp_path):
+        write(tmp_path / "data.csv", [[i] for i in range(30)], "a")
+        said = refused(
+            capsys, "train", "autoencoder", "--data", str(tmp_path / "data.csv"), "--out", str(tmp_path / "o")
+        )
+        assert "1 usable column (a)" in said and not (tmp_path / "o").exists()
+
+    def test_folder_that_cannot_be_written(self, capsys, tmp_path):
+        (tmp_path / "file").touch()
+        assert "cannot write to" in refused(
+            capsys, "train", "autoencoder", "--out", str(tmp_path / "file" / "run"), *FAST
+        )
+
+    def test_folder_of_something_else_is_left_alone(self, capsys, tmp_path):
+        (tmp_path / "thesis.tex").write_text("precious")
+        assert "holds something else" in refused(capsys, "train", "autoencoder", "--out", str(tmp_path), *FAST)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+    @pytest.mark.filterwarnings("ignore:the run diverged:RuntimeWarning")
+    def test_a_run_that_diverges_leaves_nothing(self, capsys, tmp_path):
+        said = refused(
+            capsys, "train", "autoencoder", "--out", str(tmp_path / "run"), *FAST, "--set", "learning_rate=1e30"
+        )
+        assert "diverged in epoch 1 at step" in said
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_no_run(self, capsys, tmp_path):
+        assert "no trained folder" in refused(capsys, "sample", str(tmp_path), "--out", str(tmp_path / "s.csv"))
+
+    @pytest.mark.parametrize(
+        ("header", "width", "words"),
+        [
+            ("pressure,flow,valve", 3, "lacks 1 of the 4 expected columns: 'heat'"),
+            ("flow,pressure,heat,valve", 4, "in another order"),
+        ],
+    )
+    def test_other_columns_than_the_model_was_trained_on(self, capsys, trained, tmp_path, header, width, words):
+        path = write(tmp_path / "new.csv", np.ones((3, width)), header)
+        out = tmp_path / "codes.csv"
+        assert words in refused(capsys, "encode", str(trained / "run"), "--data", str(path), "--out", str(out))
+        assert not out.exists()
+
+    def test_wrong_number_of_features(self, capsys, trained, tmp_path):
+        np.save(tmp_path / "new.npy", np.ones((3, 5)))
+        said = refused(capsys, "encode", str(trained / "run"), "--data", str(tmp_path / "new.npy"), "--out", "x.csv")
+        assert "5" in said and "4" in said
+
+    def test_an_autoencoder_cannot_sample(self, capsys, trained, tmp_path):
+        said = refused(capsys, "sample", str(trained / "run"), "--out", str(tmp_path / "s.csv"))
+        assert "cannot sample; it can encode, decode" in said
+
+    def test_a_member_that_does_not_exist(self, capsys, trained, tmp_path):
+        said = refused(capsys, "encode", str(trained / "run"), "--member", "7", "--out", str(tmp_path / "s.csv"))
+        assert "member is 7, but must be a whole number from 0 to 1" in said
+
+    def test_a_damaged_model(self, capsys, trained, tmp_path):
+        import shutil
+
+        shutil.copytree(trained / "run", tmp_path / "run")
+        model = tmp_path / "run" / "model.safetensors"
+        content = bytearray(model.read_bytes())
+        content[-5] ^= 4
+        model.write_bytes(content)
+        assert "damaged" in refused(capsys, "encode", str(tmp_path / "run"), "--out", str(tmp_path / "s.csv"))
+
+
+class TestFolder:
+    def test_it_holds_everything(self, trained):
+        names = {path.name for path in (trained / "run").iterdir()}
+        assert {
+            "config.json",
+            "history.csv",
+            "metrics.json",
+            "timing.json",
+            "model.safetensors",
+            "report.html",
+        } <= names
+        pictures = {name for name in names if name.endswith(".png")}
+        assert pictures and all(name.replace(".png", ".csv") in names for name in pictures)
+
+    def test_config_says_how_to_do_it_again(self, trained):
+        config = json.loads((trained / "run" / "config.json").read_text())
+        assert config["command"].startswith("jaxae train autoencoder --data ")
+        assert config["settings"]["batch_size"] == 12 and config["epochs"] == 40
+        assert config["data"]["columns"] == ["pressure", "flow", "heat", "valve"]
+        assert config["data"]["split"] == {"train": 84, "validation": 18, "test": 18}
+        assert {"jax", "flax", "jaxae", "python"} <= set(config["versions"])
+
+    def test_metrics_have_controls_members_and_doubts(self, trained):
+        metrics = json.loads((trained / "run" / "metrics.json").read_text())
+        assert metrics["metrics"].keys() == metrics["controls"].keys()
+        assert [member["hparams"] for member in metrics["members"]] == [
+            {"learning_rate": 0.01},
+            {"learning_rate": 0.001},
+        ]
+        assert metrics["best"] == 0
+        constant = next(check for check in metrics["checks"] if "vary" in check["name"])
+        assert not constant["passed"] and "valve" in constant["text"]
+
+    def test_history_has_a_row_for_every_member_and_epoch(self, trained):
+        lines = (trained / "run" / "history.csv").read_text().splitlines()
+        assert lines[0] == "member,epoch,loss,validation" and len(lines) == 1 + 2 * 40
+
+    def test_reconstruct_speaks_the_users_columns_and_units(self, trained, tmp_path):
+        out = tmp_path / "smooth.csv"
+        assert (
+            cli.main(["reconstruct", str(trained / "run"), "--data", str(trained / "plant.csv"), "--out", str(out)])
+            == 0
+        )
+        header, *lines = out.read_text().splitlines()
+        original = np.loadtxt(trained / "plant.csv", delimiter=",", skiprows=1)
+        reconstruction = np.loadtxt(lines, delimiter=",")
+        assert header == "pressure,flow,heat,valve"
+        np.testing.assert_array_equal(reconstruction[:, 3], 4.5)
+        spread = original.std(0)[:3]
+        assert (np.abs(reconstruction - original)[:, :3].mean(0) < 0.5 * spread).all()
+
+    def test_decode_of_encode_is_reconstruct(self, trained, tmp_path):
+        run, codes = str(trained / "run"), str(tmp_path / "codes.csv")
+        cli.main(["encode", run, "--out", codes])
+        assert Path(codes).read_text().splitlines()[0] == "z0,z1"
+        cli.main(["decode", run, "--data", codes, "--out", str(tmp_path / "decoded.npy")])
+        cli.main(["reconstruct", run, "--out", str(tmp_path / "direct.npy")])
+        decoded, direct = np.load(tmp_path / "decoded.npy"), np.load(tmp_path / "direct.npy")
+        np.testing.assert_allclose(decoded, direct, rtol=1e-5, atol=1e-4)
+
+    def test_report_is_written_anew_to_the_same_bytes(self, trained):
+        page = trained / "run" / "report.html"
+        before = page.read_bytes()
+        page.unlink()
+        assert cli.main(["report", str(trained / "run")]) == 0
+        assert page.read_bytes() == before
+
+    def test_the_same_command_gives_the_same_bits_and_replaces_the_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        seen = []
+        for _ in range(2):
+            assert cli.main(["train", "autoencoder", "--out", "run", *FAST, "--seeds", "2"]) == 0
+            # Times differ, and the page that shows them; every figure, picture and weight is the same.
+            timed = {"timing.json", "report.html", "model.safetensors"}
+            seen.append({path.name: path.read_bytes() for path in Path("run").iterdir() if path.name not in timed})
+            from jaxae import checkpoint
+
+            seen[-1]["weights"] = checkpoint.load("run/model.safetensors").variables
+        np.testing.assert_equal(seen[0], seen[1])
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+    def test_another_seed_gives_other_figures(self, tmp_path):
+        figures = []
+        for seed in ("0", "1"):
+            assert cli.main(["train", "autoencoder", "--out", str(tmp_path / seed), *FAST, "--seed", seed]) == 0
+            figures.append(json.loads((tmp_path / seed / "metrics.json").read_text())["metrics"])
+        assert figures[0] != figures[1]

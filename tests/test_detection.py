@@ -1,0 +1,97 @@
+"""jaxae.detection: the threshold by counting, then its laws, then what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxae.detection import Detector, calibrate
+
+
+def itself(x):
+    return x
+
+
+def test_the_threshold_by_hand():
+    scores = jnp.array([5.0, 1.0, 4.0, 2.0, 3.0])
+    # ⌈0.8 · 4⌉ = 4: the fifth of five; ⌈0.5 · 4⌉ = 2: the third.
+    assert calibrate(itself, scores, 0.8).threshold == 5
+    assert calibrate(itself, scores, 0.5).threshold == 3
+    assert calibrate(itself, scores, 0.51).threshold == 4
+
+
+def test_an_alarm_is_a_score_above_the_threshold():
+    detector = Detector(lambda x: 2 * x, jnp.float32(3))
+    assert detector(jnp.array([1.0, 1.5, 1.6, jnp.inf, -jnp.inf])).tolist() == [False, False, True, True, False]
+    assert detector(jnp.array([1.0, 1.5, 1.6])).dtype == bool
+
+
+def test_a_score_that_is_no_number_is_an_alarm():
+    # NaN > threshold is False: a broken sensor passed for normal.
+    assert Detector(itself, jnp.float32(3))(jnp.array([jnp.nan, 1.0])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.8, 0.9, 0.95, 0.99])
+def test_at_most_the_promised_share_of_the_reference_alarms(quantile, rng):
+    for n in (round(1 / (1 - quantile)), 99, 100, 101, 1000, 1234):
+        if n < round(1 / (1 - quantile)):
+            continue
+        scores = jnp.float32(rng.permutation(n))
+        detector = calibrate(itself, scores, quantile)
+        above = int(detector(scores).sum())
+        assert above <= (1 - quantile) * n + 1e-9
+        # And no more is given away than the one example that the threshold is.
+        assert above + 1 >= (1 - quantile) * (n - 1) - 1e-9
+        assert float(detector.threshold) in set(scores.tolist())
+
+
+def test_new_examples_alarm_about_as_often_as_promised(rng):
+    draws = rng.normal(size=(2, 50_000))
+    alarms = calibrate(itself, jnp.float32(draws[0]), 0.95)(jnp.float32(draws[1])).mean()
+    # Threshold and count both vary, each by the binomial's standard deviation.
+    assert abs(alarms - 0.05) < 5 * np.sqrt(2 * 0.05 * 0.95 / 50_000)
+
+
+def test_ties_do_not_alarm():
+    assert not calibrate(itself, jnp.ones(40), 0.9)(jnp.ones(40)).any()
+
+
+def test_a_detector_runs_compiled():
+    detector = calibrate(itself, jnp.arange(100.0), 0.95)
+    assert jax.jit(lambda x: detector(x))(jnp.array([10.0, 99.0])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("quantile, n", [(0.5, 2), (0.8, 5), (0.9, 10), (0.95, 20), (0.99, 100), (0.999, 1000)])
+def test_the_fewest_examples_that_place_a_quantile(quantile, n):
+    # 1/(1 − 0.9) is 10.000000000000002 in floating point: 10 rows were refused with "give at least 10".
+    calibrate(itself, jnp.arange(float(n)), quantile)
+    with pytest.raises(ValueError, match=f"{n - 1} reference examples .* give at least {n}"):
+        calibrate(itself, jnp.arange(float(n - 1)), quantile)
+
+
+def test_the_fewest_examples_are_rounded_up():
+    with pytest.raises(ValueError, match=r"6 reference examples .* give at least 7"):
+        calibrate(itself, jnp.arange(6.0), 0.85)
+
+
+@pytest.mark.parametrize("quantile", [0, 1, -0.5, 1.5, float("nan")])
+def test_a_quantile_that_is_no_fraction_is_refused(quantile):
+    with pytest.raises(ValueError, match=r"quantile is .*between 0 and 1"):
+        calibrate(itself, jnp.arange(100.0), quantile)
+
+
+def test_a_percentile_is_answered_with_the_quantile():
+    with pytest.raises(ValueError, match=r"write 0\.95 for 95 %"):
+        calibrate(itself, jnp.arange(100.0), 95)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+def test_scores_that_are_not_finite_are_refused(value):
+    with pytest.raises(ValueError, match="2 of 100 reference scores are not finite"):
+        calibrate(itself, jnp.arange(100.0).at[jnp.array([3, 50])].set(value))
+
+
+@pytest.mark.parametrize("shape", [(100, 1), (100, 3), ()])
+def test_scores_that_are_not_one_per_example_are_refused(shape):
+    with pytest.raises(ValueError, match=r"one number per example, \(n,\)"):
+        calibrate(itself, jnp.ones(shape))

@@ -1,0 +1,32 @@
+"""README's claims: its Python runs from top to bottom, its table is the committed results."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 5
+    exec(compile("\n".join(blocks), "README.md", "exec"), {})
+    assert os.listdir() == ["denoiser.safetensors"]
+
+
+def test_the_table_is_made_from_the_committed_results():
+    benchmark = pytest.importorskip("benchmarks.recipes", reason="the benchmarks are not part of an installation")
+    results = json.loads(benchmark.RESULTS.read_text())
+    assert benchmark.table(results) in README
+
+
+def test_recipes_are_all_there():
+    from jaxae import recipes
+
+    for name in recipes.names():
+        assert f"| `{name}` |" in README

@@ -1,0 +1,148 @@
+"""Every recipe, found by name: it keeps the contract, and a small run of it gives everything it promises."""
+
+import dataclasses
+import inspect
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxae import recipes, study
+
+SMALL = {
+    "autoencoder": {"epochs": 2, "rows": 200, "batch_size": 50},
+    "vae": {"epochs": 2, "rows": 400, "variables": 5, "widths": (16, 8), "batch_size": 50},
+    "gan": {"epochs": 2, "rows": 400, "variables": 4, "widths": (8, 16), "batch_size": 50},
+    "digits-vae": {"epochs": 2, "widths": (32,)},
+}
+
+
+@pytest.fixture(scope="module", params=recipes.names())
+def trained(request, tmp_path_factory):
+    """One small run of every recipe: (name, folder)."""
+    recipe = recipes.find(request.param)
+    folder = tmp_path_factory.mktemp(request.param) / "run"
+    settings = recipe.Settings(**SMALL[request.param])
+    study.train(request.param, recipe, settings, out=folder, progress=False)
+    return request.param, folder
+
+
+@pytest.mark.parametrize("name", recipes.names())
+class TestContract:
+    def test_first_line_says_what_it_is(self, name):
+        first = recipes.find(name).__doc__.splitlines()[0]
+        assert first.endswith(".") and len(first) < 120
+
+    def test_settings_are_a_frozen_dataclass_with_defaults(self, name):
+        settings = recipes.find(name).Settings()
+        assert dataclasses.is_dataclass(settings) and settings.epochs >= 1 and settings.batch_size >= 1
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            settings.epochs = 3
+
+    def test_what_can_be_swept_is_a_setting(self, name):
+        recipe = recipes.find(name)
+        fields = {field.name for field in dataclasses.fields(recipe.Settings)}
+        assert study.sweepable(recipe) and set(study.sweepable(recipe)) <= fields
+
+    def test_functions_in_reading_order(self, name):
+        recipe = recipes.find(name)
+        order = ["source", "scaling", "model", "learner", "score", "evaluate", "controls", "checks", "pictures"]
+        lines = [inspect.getsourcelines(getattr(recipe, function))[1] for function in order]
+        assert lines == sorted(lines)
+
+    @pytest.mark.parametrize(
+        ("setting", "value"),
+        [
+            ("epochs", 0),
+            ("batch_size", 0),
+            ("learning_rate", 0.0),
+            ("learning_rate", float("nan")),
+            ("widths", (0,)),
+            ("latent", 0),
+        ],
+    )
+    def test_impossible_settings_are_refused(self, name, setting, value):
+        with pytest.raises(ValueError, match=setting):
+            recipes.find(name).Settings(**{setting: value})
+
+
+def test_figures_are_finite_and_documented(trained):
+    _, folder = trained
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["metrics"] and metrics["controls"]
+    assert np.isfinite(list({**metrics["metrics"], **metrics["controls"]}.values())).all()
+    assert all(check["text"] for check in metrics["checks"])
+
+
+def test_every_picture_is_named_and_has_its_numbers(trained):
+    _, folder = trained
+    pictures = json.loads((folder / "pictures.json").read_text())
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert (folder / picture["file"]).stat().st_size > 1000 and picture["caption"]
+        assert (folder / picture["file"]).with_suffix(".csv").is_file()
+
+
+def test_what_it_can_do_works_in_the_users_units(trained):
+    name, folder = trained
+    loaded = study.load(folder, recipes.find)
+    columns = len(loaded.study.scaling.columns)
+    if hasattr(loaded.recipe, "encode"):
+        rows = loaded.study.scaling.invert(np.zeros((3, loaded.study.scaling.varying.sum())))
+        assert loaded.encode(rows).shape == (3, loaded.study.settings.latent)
+        assert loaded.reconstruct(rows).shape == (3, columns)
+    if hasattr(loaded.recipe, "sample"):
+        first, again = (loaded.sample(jax.random.key(1), 7) for _ in range(2))
+        np.testing.assert_array_equal(first, again)
+        assert first.shape == (7, columns) and not np.array_equal(first, loaded.sample(jax.random.key(2), 7))
+    if name == "digits-vae":
+        assert (first >= 0).all() and (first <= 16).all()
+
+
+def test_unknown_recipe_is_answered_nearest_first():
+    with pytest.raises(ValueError, match="no recipe 'vea'; there is: vae"):
+        recipes.find("vea")
+
+
+def test_evidence_of_a_model_that_ignores_its_code_is_exact():
+    """With a posterior equal to the prior and a constant decoder both bounds are the likelihood itself."""
+    recipe = recipes.find("vae")
+    settings = recipe.Settings(latent=2, widths=(4,), variables=3)
+    model = recipe.model(settings, 3)
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    variables = jax.tree.map(np.zeros_like, model.init(jax.random.key(0), rows[:1]))
+    scaling = recipe.scaling(rows, ("a", "b", "c"))
+    one = study.Study(settings, model, variables, rows, rows, rows, None, scaling)
+    from jaxae import distributions
+
+    bounds = study.evidence(one, jax.random.key(1), distributions.normal)
+    exact = -0.5 * (rows.astype(float) ** 2 + np.log(2 * np.pi)).sum(1).mean()
+    assert bounds["elbo"] == pytest.approx(exact, rel=1e-5)
+    assert bounds["importance_weighted_bound"] == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
+def test_digits_from_an_idx_file(tmp_path):
+    recipe = recipes.find("digits-vae")
+    path = Path(os.environ["JAXAE_DATA"]) / "mnist" / "t10k-images-idx3-ubyte.gz"
+    settings = recipe.Settings(epochs=2, widths=(64,), batch_size=100)
+    study.train("digits-vae", recipe, settings, out=tmp_path / "run", path=path, progress=False)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["metrics"]["elbo"] > metrics["controls"]["elbo"]
+
+
+@pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
+def test_autoencoder_of_plant_data(tmp_path):
+    import gzip
+
+    with gzip.open(Path(os.environ["JAXAE_DATA"]) / "tep" / "d00_te.dat.gz", "rt") as file:
+        rows = np.loadtxt(file)
+    np.save(tmp_path / "plant.npy", rows)
+    recipe = recipes.find("autoencoder")
+    settings = recipe.Settings(epochs=60, latent=8)
+    study.train("autoencoder", recipe, settings, out=tmp_path / "run", path=tmp_path / "plant.npy", progress=False)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["metrics"]["explained_variance"] > 0.3
