@@ -69,10 +69,8 @@ def table(results: dict[str, Any]) -> str:
             beside = "" if kind == "ratio" else f"{runs[0]['controls'][control]:.3f}"
             lines.append(f"| `{recipe}` | {name} | {bound} | " + " | ".join(values) + f" | {beside} |")
     machine = results["machine"]
-    lines += [
-        "",
-        f"Measured on {machine['device']} ({machine['cores']} cores), jax {machine['jax']}, Python {machine['python']}.",
-    ]
+    measured = f"{machine['device']} ({machine['cores']} cores), jax {machine['jax']}, Python {machine['python']}"
+    lines += ["", f"Measured on {measured}."]
     return "\n".join(lines)
 
 

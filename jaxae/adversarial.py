@@ -81,10 +81,12 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
     """
     checks.not_negative("target", target)
     logits, pull = jax.vjp(critic, x)
-    square = per_example(pull(jnp.ones_like(logits))[0] ** 2)
+    return (_root(per_example(pull(jnp.ones_like(logits))[0] ** 2)) - target) ** 2
+
+
+def _root(square: Array) -> Array:
     # sqrt has an infinite slope at 0, which would make NaN of the parameters' gradient.
-    norm = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
-    return (norm - target) ** 2
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
 
 
 def discriminator(
@@ -206,7 +208,7 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
     drawn = model.generate(key, samples, None).reshape(samples, -1)
 
     def distances(a: Array, b: Array) -> Array:
-        return jnp.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+        return _root(((a[:, None] - b[None]) ** 2).sum(-1))
 
     among = distances(drawn, drawn).sum() / (samples * (samples - 1))
     return distances(x, drawn).mean(1) - 0.5 * among, {}

@@ -4,6 +4,7 @@ The digest covers names, shapes, dtypes, bytes and the JSON: safetensors itself 
 """
 
 import hashlib
+import inspect
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxae.result import Fit, Status
@@ -31,7 +33,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         path: of the file; by convention it ends in `.safetensors`.
 
     Raises:
-        ValueError: if a name of the variables contains "/", or the folder does not exist or cannot be written to.
+        ValueError: if a name of the variables contains "/", the path is a folder, or its folder does not exist or cannot
+            be written to.
 
     Examples:
         >>> import tempfile, numpy as np, jaxae as ja
@@ -45,10 +48,12 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
     from safetensors.numpy import save as encode
 
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the path of a file in it")
     arrays = {
         **_flat("variables", fit.variables),
         **_flat("state/variables", fit.state.variables),
-        **{f"state/opt_state/{i}": leaf for i, leaf in enumerate(jax.tree.leaves(fit.state.opt_state))},
+        **{f"state/opt_state/{i}": _words(leaf) for i, leaf in enumerate(jax.tree.leaves(fit.state.opt_state))},
         "state/step": fit.state.step,
         **{f"history/{name}": values for name, values in fit.history.items()},
         **{f"hparams/{name}": values for name, values in fit.hparams.items()},
@@ -114,7 +119,9 @@ def load(path: str | os.PathLike[str], learner: Learner | Callable[..., Learner]
     ]
     hparams = _under("hparams/", arrays)
     seeds = arrays.get("seeds")
-    opt_state = leaves if learner is None else _opt_state(path, leaves, learner, last, hparams, seeds is not None)
+    # A member that was taken out of its population keeps its hyperparameters in the record.
+    own = {name: column[0] for name, column in hparams.items()} or config["record"].get("hparams", {})
+    opt_state = leaves if learner is None else _opt_state(path, leaves, learner, last, own, seeds is not None)
     status = Status(**_under("status/", arrays))
     state = TrainState(arrays["state/step"], last, opt_state)
     return Fit(variables, state, _under("history/", arrays), hparams, seeds, status, config["record"])
@@ -147,19 +154,40 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _opt_state(
-    path: Path, leaves: list[np.ndarray], learner: Any, variables: Any, hparams: Mapping[str, np.ndarray], many: bool
+    path: Path, leaves: list[np.ndarray], learner: Any, variables: Any, hparams: Mapping[str, Any], many: bool
 ) -> Any:
     if not isinstance(learner, Learner):
-        learner = learner(**{name: column[0] for name, column in hparams.items()})
+        try:
+            inspect.signature(learner).bind(**hparams)
+        except TypeError as error:
+            raise ValueError(
+                f"{path} holds a fit with hparams {', '.join(hparams) or 'none'}, which the factory does not take "
+                f"({error}): load it with the factory that trained it"
+            ) from None
+        learner = learner(**hparams)
     init = jax.vmap(learner.init) if many else learner.init
     expected, tree = jax.tree.flatten(jax.eval_shape(init, variables))
     found = [(leaf.shape, leaf.dtype) for leaf in leaves]
-    if found != [(leaf.shape, leaf.dtype) for leaf in expected]:
+    words = jax.eval_shape(lambda variables: [_words(leaf) for leaf in jax.tree.leaves(init(variables))], variables)
+    if found != [(leaf.shape, leaf.dtype) for leaf in words]:
         raise ValueError(
             f"{path} holds an optimizer state of {len(found)} arrays that does not fit this learner's "
             f"{len(expected)}: load it with the learner that trained it"
         )
-    return jax.tree.unflatten(tree, leaves)
+    keyed = [
+        jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(jnp.empty((), like.dtype))) if _is_key(like) else leaf
+        for leaf, like in zip(leaves, expected, strict=True)
+    ]
+    return jax.tree.unflatten(tree, keyed)
+
+
+def _words(leaf: Any) -> Any:
+    """Return a key, which some optimizers carry, as plain words."""
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _digest(config: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,7 +1,7 @@
 """Refusals: each function returns nothing, or raises an error that says what was given, what is allowed, what to do.
 
 Values are checked where they are known. A traced value (a hyperparameter of a population) passes here and is checked
-by whoever made it concrete.
+by whoever made it concrete. Importing this file does not import JAX: the command line's help must answer at once.
 """
 
 import math
@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["fraction", "known", "nearest", "not_negative", "positive", "same_shape", "typed_key", "whole"]
@@ -24,8 +22,10 @@ def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
         TypeError: for a legacy `uint32` key, an integer, or any other thing.
         ValueError: for typed keys of another shape.
     """
+    from jax.dtypes import issubdtype, prng_key
+
     dtype = getattr(key, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+    if dtype is None or not issubdtype(dtype, prng_key):
         given = "a legacy uint32 key" if dtype == np.uint32 else f"{type(key).__name__} {str(key)[:40]}"
         raise TypeError(f"key is {given}, but must be a typed key: write jax.random.key(0)")
     if key.shape != shape:
@@ -56,7 +56,7 @@ def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
     Raises:
         ValueError: naming the value; one between 1 and 100 is answered with the fraction that was likely meant.
     """
-    if isinstance(value, jax.core.Tracer):
+    if _traced(value):
         return
     for number in np.asarray(value, float).ravel():
         if 0 < number < 1 if open_ends else 0 <= number <= 1:
@@ -74,7 +74,7 @@ def positive(name: str, value: Any) -> None:
     Raises:
         ValueError: naming the value.
     """
-    if isinstance(value, jax.core.Tracer):
+    if _traced(value):
         return
     for number in np.asarray(value, float).ravel():
         if not (math.isfinite(number) and number > 0):
@@ -87,11 +87,17 @@ def not_negative(name: str, value: Any) -> None:
     Raises:
         ValueError: naming the value.
     """
-    if isinstance(value, jax.core.Tracer):
+    if _traced(value):
         return
     for number in np.asarray(value, float).ravel():
         if not (math.isfinite(number) and number >= 0):
             raise ValueError(f"{name} is {number:g}, but must be a finite number ≥ 0")
+
+
+def _traced(value: Any) -> bool:
+    from jax.core import Tracer
+
+    return isinstance(value, Tracer)
 
 
 def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:

@@ -1,6 +1,7 @@
 """The host-side driver of runs: `fit` calls one compiled program in chunks and lives between them in plain Python."""
 
 import inspect
+import operator
 import os
 import time
 import warnings
@@ -120,6 +121,9 @@ def fit(
     began = time.perf_counter()
     _check(data, key, epochs, batch_size, validation, score, patience)
     factory, hyper, seed = _members(learner, hparams, seeds)
+    for name, given in (("mesh", mesh), ("lanes", lanes)):
+        if given is not None and seed is None:
+            raise ValueError(f"{name} was given for a single run, but it is members that it spreads: add seeds=...")
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
     begin, advance = _programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience)
     if seed is None:
@@ -128,10 +132,11 @@ def fit(
         own_key = jax.vmap(jax.random.fold_in, (None, 0))(key, seed)
         begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes)
     record: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "patience": patience,
-        "lanes": lanes,
+        # Whole numbers of any make, NumPy's too, as those that JSON knows.
+        "epochs": operator.index(epochs),
+        "batch_size": operator.index(batch_size),
+        "patience": None if patience is None else operator.index(patience),
+        "lanes": None if lanes is None else operator.index(lanes),
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "data": [fingerprint(np.asarray(leaf)) for leaf in jax.tree.leaves((data, validation))],
         "devices": [str(device) for device in (mesh.devices.flat if mesh else jax.devices()[:1])],
@@ -149,8 +154,9 @@ def fit(
     run, history = chunk(run, 0)
     done = 0
     if checkpoint is not None and Path(checkpoint).exists():
-        run, history = _resume(files.load(checkpoint, learner), checkpoint, record, hyper, patience)
-        done = next(iter(history.values())).shape[-1]
+        saved_run, history = _resume(files.load(checkpoint, learner), checkpoint, record, hyper, seed, patience)
+        run = _in_place_of(run, saved_run, checkpoint)
+        done = int(np.max(run.epochs))
     jax.block_until_ready(run)
     compiled = saved = time.perf_counter()
     compile_seconds, start, length = compiled - began, done, 1
@@ -177,11 +183,11 @@ def fit(
         if checkpoint is not None and now - saved > SAVE_SECONDS:
             files.save(package(), checkpoint)
             saved = now
+    history = {name: _filled_up(values, epochs) for name, values in history.items()}
     fitted = package()
     if checkpoint is not None:
         files.save(fitted, checkpoint)
-    for member in np.flatnonzero(np.atleast_1d(fitted.status.diverged_epoch)):
-        _warn(fitted, int(member))
+    _warn(fitted)
     return fitted
 
 
@@ -221,18 +227,19 @@ def _check(
 
 
 def _check_values(name: str, array: np.ndarray) -> None:
-    if not np.issubdtype(array.dtype, np.floating):
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
             f"{name} holds {array.dtype}, but must hold floats: write {name}.astype(np.float32), and scale "
             "pixels to 0…1"
         )
-    finite = np.isfinite(array)
+    kept_as = jax.dtypes.canonicalize_dtype(array.dtype)
+    finite = np.abs(array) <= jnp.finfo(kept_as).max
     if not finite.all():
         row, *column = np.argwhere(~finite)[0].tolist()
         at = f" and column {', '.join(map(str, column))}" if column else ""
         raise ValueError(
-            f"{name} holds {array[(row, *column)]} in row {row}{at} (counted from 0), and "
-            f"{(~finite).sum()} such values in all: fill them in or leave those rows out"
+            f"{name} holds {array[(row, *column)]} in row {row}{at} (counted from 0), and {(~finite).sum()} values in "
+            f"all that are no finite {kept_as.name}: fill them in or leave those rows out"
         )
 
 
@@ -247,6 +254,11 @@ def _members(
     if len(set(lengths.values())) > 1 or any(len(shape) != 1 or not shape[0] for shape in lengths.values()):
         raise ValueError(f"hparams have shapes {lengths}, but must be columns of one length: use grid(...)")
     for name, column in columns.items():
+        if not (jnp.issubdtype(column.dtype, jnp.number) or column.dtype == bool):
+            raise TypeError(
+                f"hparams {name} holds {column.dtype}, but must hold plain numbers: compare architectures in "
+                "separate fits"
+            )
         if not np.isfinite(column).all():
             raise ValueError(f"hparams {name} holds {column.tolist()}, but its values must be finite")
     if isinstance(learner, Learner):
@@ -258,6 +270,11 @@ def _members(
 
         def factory(**_: Any) -> Learner:
             return learner
+    elif not callable(learner):
+        raise TypeError(
+            f"learner is {type(learner).__name__}, but must be a Learner or a factory of one: "
+            "ja.descend(ja.objective(model, loss), optax.adam(1e-3))"
+        )
     else:
         parameters = inspect.signature(learner).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -327,7 +344,7 @@ def _first_not_finite(before: TrainState, after: TrainState, metrics: Mapping[st
     A gradient may spoil the parameters in the very last step, which no loss has seen yet.
     """
     losses = [values for name, values in metrics.items() if name == "loss" or name.endswith("/loss")]
-    bad = ~jnp.isfinite(jnp.stack(losses)).all(0) if losses else jnp.zeros(len(next(iter(metrics.values()))), bool)
+    bad = ~jnp.isfinite(jnp.stack(losses)).all(0) if losses else jnp.zeros(1, bool)
     floats = [leaf for leaf in jax.tree.leaves(after.variables) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     spoilt = ~jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all() if floats else jnp.asarray(False)
     seen = before.step + 1 + jnp.argmax(bad).astype(jnp.int32)
@@ -419,14 +436,34 @@ def _package(
     )
 
 
+def _filled_up(values: np.ndarray, epochs: int) -> np.ndarray:
+    """Return the history (..., epochs) of a fit that ended before the last epoch, NaN from there on."""
+    rest = np.full((*values.shape[:-1], epochs - values.shape[-1]), np.nan, values.dtype)
+    return np.concatenate([values, rest], -1)
+
+
+def _in_place_of(run: _Run, saved: _Run, path: str | os.PathLike[str]) -> _Run:
+    """Return the saved run on the devices of the fresh one, or refuse one of other arrays."""
+    shapes = [[(jnp.shape(leaf), leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (run, saved)]
+    if jax.tree.structure(run) != jax.tree.structure(saved) or shapes[0] != shapes[1]:
+        raise ValueError(f"{path} holds a fit of another model: give another file, or the model of that fit")
+    return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), saved, run)
+
+
 def _resume(
-    saved: Fit, path: str | os.PathLike[str], record: dict[str, Any], hyper: Mapping[str, Array], patience: int | None
+    saved: Fit,
+    path: str | os.PathLike[str],
+    record: dict[str, Any],
+    hyper: Mapping[str, Array],
+    seed: np.ndarray | None,
+    patience: int | None,
 ) -> tuple[_Run, dict[str, np.ndarray]]:
     """Return a run as it was when it was saved, or refuse one that was another run."""
-    for name in ("batch_size", "patience", "lanes", "key", "data"):
-        if saved.record[name] != record[name]:
+    for name in ("batch_size", "patience", "lanes", "key", "data", "member"):
+        before, now = saved.record.get(name), record.get(name)
+        if before != now:
             raise ValueError(
-                f"{path} holds a fit with another {name} ({saved.record[name]}, now {record[name]}): give "
+                f"{path} holds a fit with another {name} ({before}, now {now}): give "
                 "another file, or the arguments of that fit to go on with it"
             )
     same = saved.hparams.keys() == hyper.keys() and all(
@@ -434,6 +471,13 @@ def _resume(
     )
     if not same:
         raise ValueError(f"{path} holds a fit with other hparams: give another file, or the hparams of that fit")
+    if not np.array_equal(saved.seeds, seed):  # type: ignore[arg-type]  # None is equal to None
+        raise ValueError(f"{path} holds a fit with other seeds: give another file, or the seeds of that fit")
+    if saved.record["epochs"] > record["epochs"]:
+        raise ValueError(
+            f"{path} holds a fit of {saved.record['epochs']} epochs, more than the {record['epochs']} asked for: give "
+            "another file, or at least as many epochs"
+        )
     epochs, best_epoch, diverged_epoch, diverged_step = map(jnp.asarray, saved.status)
     validated = "validation" in saved.history
     best_loss = np.full(np.shape(epochs), np.inf, np.float32)
@@ -460,15 +504,19 @@ def _resume(
     return run, saved.history
 
 
-def _warn(fitted: Fit, member: int) -> None:
-    if fitted.members is None:
-        who, how = "the run", fitted.describe()
-    else:
-        values = ", ".join(f"{name}={column[member]:g}" for name, column in fitted.hparams.items())
-        who, how = f"member {member} ({values or f'seed {np.asarray(fitted.seeds)[member]}'})", fitted.describe(member)
-    warnings.warn(
-        f"{who} {how}; its state before that epoch is kept: lower the learning rate, clip the gradient, or "
-        "scale the data",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+def _warn(fitted: Fit) -> None:
+    """Say of every member that it diverged, or that no validation of it was a number."""
+    diverged, best_epoch = map(np.atleast_1d, (fitted.status.diverged_epoch, fitted.status.best_epoch))
+    for member in np.flatnonzero((diverged > 0) | (best_epoch == 0)):
+        if fitted.members is None:
+            who, how = "the run", fitted.describe()
+        else:
+            values = ", ".join(f"{name}={column[member]:g}" for name, column in fitted.hparams.items())
+            who = f"member {member} ({values or f'seed {np.asarray(fitted.seeds)[member]}'})"
+            how = fitted.describe(int(member))
+        if diverged[member]:
+            what = f"{who} {how}; its state before that epoch is kept: lower the learning rate, clip the gradient, or "
+            what += "scale the data"
+        else:
+            what = f"no validation of {who} was finite, so its variables are those before training: look at the score"
+        warnings.warn(what, RuntimeWarning, stacklevel=3)

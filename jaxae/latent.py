@@ -1,11 +1,12 @@
 """Ways through a latent space, and what a posterior uses of it: pure functions of arrays."""
 
-import operator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
+
+from jaxae import checks
 
 __all__ = ["Moments", "active_units", "aggregate_moments", "interpolate", "slerp", "traverse"]
 
@@ -111,9 +112,7 @@ def traverse(z: ArrayLike, dimension: int, values: ArrayLike) -> Array:
     base, column = _floats(z, values)
     if base.ndim != 1 or column.ndim != 1:
         raise ValueError(f"z must be (k,) and values (m,); got shapes {base.shape} and {column.shape}")
-    dimension = _whole("dimension", dimension)
-    if not 0 <= dimension < base.size:
-        raise ValueError(f"dimension must be 0 to {base.size - 1}; got {dimension}")
+    checks.whole("dimension", dimension, low=0, high=base.size - 1)
     return jnp.tile(base, (column.size, 1)).at[:, dimension].set(column)
 
 
@@ -191,19 +190,10 @@ def _ends(a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Array, Array]:
     first, last = _floats(a, b)
     if first.ndim != 1 or first.shape != last.shape:
         raise ValueError(f"a and b must be one shape (k,); got {first.shape} and {last.shape}")
-    steps = _whole("steps", steps)
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, for both ends; got {steps}")
+    checks.whole("steps", steps, low=2, why=", for both ends")
     return first, last, jnp.linspace(0, 1, steps, dtype=first.dtype)[:, None]
 
 
 def _unit(vector: Array) -> Array:
     length = jnp.linalg.norm(vector)
     return vector / jnp.where(length > 0, length, 1)
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r}") from None

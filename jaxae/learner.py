@@ -49,7 +49,9 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         )
         _one_number_per_example(values, batch)
         if "loss" in metrics:
-            raise ValueError("the loss returned a metric named 'loss', which is the name of its mean: rename the metric")
+            raise ValueError(
+                "the loss returned a metric named 'loss', which is the name of its mean: rename the metric"
+            )
         means = jax.tree.map(jnp.mean, {"loss": values, **metrics})
         return means["loss"], ({**variables, **written}, means)
 

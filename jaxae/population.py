@@ -179,7 +179,7 @@ def sweep(
     def population(keys: Key, hparams: Mapping[str, Array] | None = None) -> Any:
         points = _points(hparams or {})
         columns = {name: jnp.asarray(column) for name, column in (hparams or {}).items()}
-        seeds = keys.shape[0] if getattr(keys, "shape", ()) else 0
+        seeds = keys.shape[0] if getattr(keys, "shape", ()) else 1
         checks.typed_key(keys, (seeds,))
         checks.whole("the number of keys", seeds)
         seed, point = np.tile(np.arange(seeds), points), np.repeat(np.arange(points), seeds)
@@ -199,6 +199,7 @@ def _points(hparams: Mapping[str, Any]) -> int:
 
 def _in_chunks(run: Callable[..., Any], pairs: Any, chunk: int) -> Any:
     count = len(pairs[0])
+    chunk = min(chunk, count)
     parts = []
     for first in range(0, count, chunk):
         # The last chunk is filled up to the size of the others, so that one program serves all of them.

@@ -102,11 +102,21 @@ class Fit(NamedTuple):
             lambda leaf: leaf[member], (self.variables, self.state, self.history, self.status)
         )
         hparams = {name: column[member].item() for name, column in self.hparams.items()}
-        record = {**self.record, "member": member, "seed": int(np.asarray(self.seeds)[member]), "hparams": hparams}
+        record = {**self.record, "member": int(member), "seed": int(np.asarray(self.seeds)[member]), "hparams": hparams}
         return Fit(variables, state, history, {}, None, status, record)
 
     def describe(self, member: int | None = None) -> str:
-        """Return in words what became of a member: "trained", "stopped early after epoch 9", or how it diverged."""
+        """Return in words what became of a member: "trained", "stopped early after epoch 9", or how it diverged.
+
+        Raises:
+            ValueError: for a population without a member, or a single run with one.
+        """
+        if (member is None) != (self.members is None):
+            raise ValueError(
+                "this is a population: say which member, describe(0)"
+                if member is None
+                else "this is a single run, which has no members: describe()"
+            )
         status = self.status if member is None else jax.tree.map(lambda leaf: leaf[member], self.status)
         if status.diverged_epoch:
             return f"diverged in epoch {int(status.diverged_epoch)} at step {int(status.diverged_step)}"

@@ -102,12 +102,12 @@ def _bounds(model: Any, nll: Callable[..., Any]) -> Callable[..., tuple[jax.Arra
     return jax.jit(both)
 
 
-def evidence(study: Study, key: Key, nll: Callable[..., Any]) -> dict[str, float]:
-    """Return the mean bounds on the log-likelihood of the held-out rows, in nats per row.
+def evidence(study: Study, rows: np.ndarray, key: Key, nll: Callable[..., Any]) -> dict[str, float]:
+    """Return the mean bounds on the log-likelihood of rows (n, variables), in nats per row.
 
     `elbo` averages 64 draws of every row's posterior; `importance_weighted_bound` has 16 samples and averages 4 draws.
     """
-    elbo, tighter = _bounds(study.model, nll)(study.variables, study.test, key)
+    elbo, tighter = _bounds(study.model, nll)(study.variables, rows, key)
     return {"elbo": float(elbo), "importance_weighted_bound": float(tighter)}
 
 
@@ -386,7 +386,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     chosen = study._replace(variables=_usable(recipe, singles[best]))
     metrics, controls = members[best]["metrics"], recipe.controls(chosen)
     found = [
-        *recipe.checks(chosen, metrics, controls),
+        *recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count)),
         report.checks.constant_columns(
             [name for name, varies in zip(study.scaling.columns, study.scaling.varying, strict=True) if not varies]
         ),
@@ -411,7 +411,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     pictures = [report.pictures.curves(folder, fitted.history, units=recipe.UNITS)]
     if count > 1:
         pictures.append(report.pictures.members(folder, members, best=best, unit=recipe.UNITS.get("loss", "")))
-    pictures += recipe.pictures(chosen, folder, jax.random.fold_in(key, count))
+    pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
     _write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
 
 
@@ -442,7 +442,7 @@ def _config(
         "command": command,
         "key": {"seed": seed, "implementation": str(jax.random.key_impl(jax.random.key(seed))), "split": RANDOM_DRAWS},
         "data": {
-            "source": "made by the recipe" if path is None else str(path),
+            "source": "the recipe's own data" if path is None else str(path),
             "impute": impute,
             "rows": len(source.values),
             "columns": source.columns,

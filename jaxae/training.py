@@ -20,6 +20,9 @@ def check_run(data: Batch, key: Key, batch_size: int) -> None:
     """
     if not isinstance(data, Batch):
         raise TypeError(f"data is {type(data).__name__}, but must be a Batch: write Batch(x)")
+    for name, array in data._asdict().items():
+        if not getattr(array, "shape", ()) and not (name == "cond" and array is None):
+            raise TypeError(f"data.{name} is {type(array).__name__}, but must be an array (n, ...): np.asarray({name})")
     n = len(data.x)
     if data.cond is not None:
         checks.same_shape("cond", data.cond.shape[:1], "x", data.x.shape[:1])

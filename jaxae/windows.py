@@ -1,9 +1,10 @@
 """A long series as short windows, and back: values, scores per point, and runs of alarms."""
 
-import operator
 from typing import Any
 
 import numpy as np
+
+from jaxae import checks
 
 __all__ = ["cut", "events", "join", "spread"]
 
@@ -34,13 +35,12 @@ def cut(series: Any, length: int, *, stride: int = 1) -> tuple[np.ndarray, np.nd
         ([[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]], [0, 2, 3])
     """
     array = _finite("series", series)
-    length, stride = _whole("length", length), _whole("stride", stride)
     if array.ndim not in (1, 2):
         raise ValueError(f"series must be (t,) or (t, d); got shape {array.shape}")
-    if not 1 <= length <= len(array):
-        raise ValueError(f"length must be 1 to {len(array)}, the points of the series; got {length}")
-    if not 1 <= stride <= length:
-        raise ValueError(f"stride must be 1 to {length}, the length, so that every point is covered; got {stride}")
+    if not len(array):
+        raise ValueError(f"series has no points: its shape is {array.shape}")
+    checks.whole("length", length, high=len(array), why=", the points of the series")
+    checks.whole("stride", stride, high=length, why=", the length, so that every point is covered")
     last = len(array) - length
     starts = np.arange(0, last + 1, stride, dtype=np.int64)
     if starts[-1] < last:
@@ -75,7 +75,7 @@ def join(windows: Any, starts: Any, total: int) -> np.ndarray:
     array = _finite("windows", windows)
     if array.ndim < 2 or 0 in array.shape[:2]:
         raise ValueError(f"windows must be (m, length, ...), m and length at least 1; got shape {array.shape}")
-    total = _whole("total", total)
+    checks.whole("total", total)
     first = _starts(starts, array.shape[0], array.shape[1], total)
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
     mean = np.zeros((total, *array.shape[2:]), np.result_type(dtype, np.float64))
@@ -112,11 +112,9 @@ def spread(scores: Any, starts: Any, length: int, total: int) -> np.ndarray:
         [1.0, 2.0, 3.0]
     """
     array = _finite("scores", scores)
-    length = _whole("length", length)
+    checks.whole("length", length)
     if array.ndim != 1:
         raise ValueError(f"scores must be (m,), one per window; got shape {array.shape}")
-    if length < 1:
-        raise ValueError(f"length must be at least 1; got {length}")
     return join(np.broadcast_to(array[:, None], (len(array), length)), starts, total)
 
 
@@ -140,13 +138,11 @@ def events(alarms: Any, *, gap: int = 0) -> np.ndarray:
         ([[1, 3], [4, 5]], [[1, 5]])
     """
     array = np.asarray(alarms)
-    gap = _whole("gap", gap)
+    checks.whole("gap", gap, low=0)
     if array.dtype != np.bool_:
         raise TypeError(f"alarms must be boolean; got {array.dtype}; write scores > threshold")
     if array.ndim != 1:
         raise ValueError(f"alarms must be (t,), one per point; got shape {array.shape}")
-    if gap < 0:
-        raise ValueError(f"gap must be at least 0; got {gap}")
     edges = np.diff(array.astype(np.int8), prepend=0, append=0)
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     apart = starts[1:] - stops[:-1] > gap
@@ -176,10 +172,3 @@ def _starts(starts: Any, count: int, length: int, total: int) -> np.ndarray:
             f"windows of {length} points from {array.min()} to {array.max()} reach outside the series of {total} points"
         )
     return array.astype(np.int64)
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r}") from None

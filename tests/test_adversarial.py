@@ -31,6 +31,11 @@ BY_HAND = {
 LOSSES = [name for name in adversarial.__all__ if isinstance(getattr(adversarial, name), adversarial.GanLoss)]
 
 
+def evaluate(player, model, batch, key, **hparams):
+    """The loss as one compiled program, which is sooner built than all its operations one by one."""
+    return jax.jit(lambda batch, key: player(model, batch, key, **hparams))(batch, key)
+
+
 # the pairs
 
 
@@ -94,7 +99,9 @@ def test_the_penalty_of_a_nonlinear_critic_is_the_one_of_every_examples_gradient
     x = jnp.float32(rng.normal(size=(9, 3, 3)))
     gradients = jax.vmap(jax.grad(lambda x: critic(x[None])[0]))(x)
     expected = (np.sqrt((np.float64(gradients) ** 2).sum((1, 2))) - 1) ** 2
-    np.testing.assert_allclose(adversarial.gradient_penalty(critic, x), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(lambda x: adversarial.gradient_penalty(critic, x))(x), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_the_gradient_of_the_penalty_by_hand():
@@ -142,11 +149,11 @@ def echo(scale=1.0):
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_players_by_hand(name):
     loss, x = getattr(adversarial, name), jnp.array([[1.0, 1.0], [0.5, -2.0]])
-    values, metrics = adversarial.discriminator(echo(-0.25), Batch(x), jax.random.key(0), loss=loss)
+    values, metrics = evaluate(adversarial.discriminator, echo(-0.25), Batch(x), jax.random.key(0), loss=loss)
     assert metrics["real"].tolist() == [2.0, -1.5]
     assert metrics["fake"].tolist() == [-0.5, -0.5]
     np.testing.assert_allclose(values[0], BY_HAND[name][0], rtol=1e-6)
-    values, metrics = adversarial.generator(echo(-0.25), Batch(x), jax.random.key(0), loss=loss)
+    values, metrics = evaluate(adversarial.generator, echo(-0.25), Batch(x), jax.random.key(0), loss=loss)
     np.testing.assert_allclose(values, [BY_HAND[name][1]] * 2, rtol=1e-6)
     assert metrics == {}
 
@@ -154,23 +161,25 @@ def test_the_players_by_hand(name):
 def test_real_and_fake_get_the_same_condition():
     model = SimpleNamespace(generate=lambda key, n, cond: cond, discriminate=lambda x, cond: (x - cond).sum(-1))
     batch = Batch(jnp.ones((3, 2)), jnp.arange(6.0).reshape(3, 2))
-    _, metrics = adversarial.discriminator(model, batch, jax.random.key(0))
+    _, metrics = evaluate(adversarial.discriminator, model, batch, jax.random.key(0))
     assert metrics["fake"].tolist() == [0, 0, 0]
     assert metrics["real"].tolist() == [2 - 1, 2 - 5, 2 - 9]
-    values, _ = adversarial.generator(model, batch, jax.random.key(0), loss=adversarial.least_squares)
+    values, _ = evaluate(adversarial.generator, model, batch, jax.random.key(0), loss=adversarial.least_squares)
     assert values.tolist() == [0.5, 0.5, 0.5]
 
 
 def test_instance_noise_is_on_real_and_fake_and_different():
     batch = Batch(jnp.ones((200, 2)))
     blur = functools.partial(noise.gaussian, scale=1.0)
-    _, metrics = adversarial.discriminator(echo(), batch, jax.random.key(0), noise=blur)
+    _, metrics = evaluate(adversarial.discriminator, echo(), batch, jax.random.key(0), noise=blur)
     real, fake = (np.asarray(metrics[name]) - 2 for name in ("real", "fake"))
     assert 1 < real.std() < 2
     assert 1 < fake.std() < 2
     # Five standard errors of an independent pair's correlation.
     assert abs(np.corrcoef(real, fake)[0, 1]) < 5 / np.sqrt(200)
-    values, _ = adversarial.generator(echo(), batch, jax.random.key(0), noise=blur, loss=adversarial.wasserstein)
+    values, _ = evaluate(
+        adversarial.generator, echo(), batch, jax.random.key(0), noise=blur, loss=adversarial.wasserstein
+    )
     assert 1 < np.asarray(values).std() < 2
 
 
@@ -181,8 +190,14 @@ def test_the_penalty_is_taken_at_one_random_point_of_every_line():
         generate=lambda key, n, cond: jnp.zeros((n, 5, d // 5)),
         discriminate=lambda x, cond: (x**2).sum((1, 2)) / 2,
     )
-    values, _ = adversarial.discriminator(
-        model, Batch(jnp.ones((n, 5, d // 5))), jax.random.key(0), loss=flat, penalty=2.0, target=0.0
+    values, _ = evaluate(
+        adversarial.discriminator,
+        model,
+        Batch(jnp.ones((n, 5, d // 5))),
+        jax.random.key(0),
+        loss=flat,
+        penalty=2.0,
+        target=0.0,
     )
     t = np.sqrt(np.asarray(values) / (2 * d))
     # A t for every entry would put all of them near √⅓. Five standard errors of a uniform mean.
@@ -235,7 +250,7 @@ def gan(**discriminator):
 
 
 def step(model, x, cond=None, **hparams):
-    variables = model.init(jax.random.key(1), x, cond)
+    variables = jax.jit(model.init)(jax.random.key(1), x, cond)
     objective = learner.objective(model, adversarial.discriminator, **hparams)
     descend = learner.descend(objective, optax.sgd(0.1), wrt=("discriminator",))
     after, _, metrics = jax.jit(descend.step)(variables, descend.init(variables), Batch(x, cond), jax.random.key(2))
@@ -261,14 +276,16 @@ def test_the_penalty_of_a_real_critic_is_the_one_of_every_examples_gradient():
     # The generator's last layer is blank: fakes are zeros, and the points lie between 0 and x = 0.
     x = jnp.zeros((6, 5))
     model = gan(activation=nn.tanh)
-    variables = model.init(jax.random.key(1), x)
+    variables = jax.jit(model.init)(jax.random.key(1), x)
     variables["params"]["generator"]["Dense_1"] = jax.tree.map(
         jnp.zeros_like, variables["params"]["generator"]["Dense_1"]
     )
     critic = lambda x: model.apply(variables, x[None], method="discriminate")[0]  # noqa: E731
     expected = (jnp.linalg.norm(jax.grad(critic)(x[0])) - 1) ** 2
     without, with_penalty = (
-        learner.objective(model, adversarial.discriminator, penalty=penalty)(variables, Batch(x), jax.random.key(2))[0]
+        jax.jit(learner.objective(model, adversarial.discriminator, penalty=penalty))(
+            variables, Batch(x), jax.random.key(2)
+        )[0]
         for penalty in (0.0, 10.0)
     )
     np.testing.assert_allclose(with_penalty - without, 10 * expected, rtol=1e-4)

@@ -238,9 +238,9 @@ def test_bad_columns(made, columns, error, message):
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
-        ("a,b\n", "has 0 rows of data; at least two"),
-        ("a,b\n1,2\n", "has 1 rows of data; at least two"),
-        ("1,2\n", "has 1 rows of data; at least two"),
+        ("a,b\n", "has 0 rows of data, but at least 2 are"),
+        ("a,b\n1,2\n", "has 1 rows of data, but at least 2 are"),
+        ("1,2\n", "has 1 rows of data, but at least 2 are"),
         ("a,b\nx,y\nz,w\n", "no numeric column; its columns are 'a', 'b'"),
         ("a,b,a\n1,2,3\n4,5,6\n", "more than one column named 'a'"),
         ("a, a\n1,2\n4,5\n", "more than one column named 'a'"),
@@ -686,8 +686,8 @@ def test_split_depends_on_the_key():
     "n, fractions, message",
     [
         (3, (0.7, 0.15, 0.15), "3 rows in fractions .* are parts of 2, 1, 0 rows, and no part may be empty"),
-        (0, (1.0,), "n must be at least 1; got 0"),
-        (-4, (0.5, 0.5), "n must be at least 1; got -4"),
+        (0, (1.0,), "n is 0, but must be a whole number"),
+        (-4, (0.5, 0.5), "n is -4, but must be a whole number"),
         (10, (0.5, 0.4), r"sum to 1; got \(0\.5, 0\.4\)"),
         (10, (1.5, -0.5), "above 0"),
         (10, (), "above 0 and sum to 1"),
@@ -700,9 +700,9 @@ def test_bad_split(n, fractions, message):
 
 
 def test_counts_are_whole_numbers():
-    with pytest.raises(TypeError, match=r"n must be a whole number; got 10\.0"):
+    with pytest.raises(TypeError, match=r"n is 10\.0, but must be a whole number"):
         data.split(jax.random.key(0), 10.0)
-    with pytest.raises(TypeError, match="rows must be a whole number; got '3'"):
+    with pytest.raises(TypeError, match="rows is '3', but must be a whole number"):
         data.process(jax.random.key(0), rows="3", variables=2)
 
 
@@ -734,8 +734,8 @@ def test_process_has_the_stated_moments():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"rows": 0, "variables": 2}, "rows must be at least 1; got 0"),
-        ({"rows": 2, "variables": 0}, "variables must be at least 1; got 0"),
+        ({"rows": 0, "variables": 2}, "rows is 0, but must be a whole number"),
+        ({"rows": 2, "variables": 0}, "variables is 0, but must be a whole number"),
         ({"rows": 2, "variables": 2, "noise": -0.1}, "noise must be finite and at least 0; got -0.1"),
         ({"rows": 2}, "either variables, .* or weights"),
         ({"rows": 2, "variables": 2, "weights": np.eye(2)}, "either variables, .* or weights"),
@@ -764,7 +764,7 @@ def test_conditional_is_its_formula():
 
 
 def test_bad_conditional():
-    with pytest.raises(ValueError, match="rows must be at least 1; got -1"):
+    with pytest.raises(ValueError, match="rows is -1, but must be a whole number"):
         data.conditional(jax.random.key(0), rows=-1)
 
 
@@ -779,15 +779,15 @@ def test_bad_conditional():
 @pytest.mark.parametrize(
     "key, message",
     [
-        (np.zeros(2, np.uint32), "got an array of uint32; use jax.random.key"),
-        (0, "got int; use jax.random.key"),
-        (None, "got NoneType; use jax.random.key"),
+        (np.zeros(2, np.uint32), "a legacy uint32 key, but must be a typed key: write jax.random.key(0)"),
+        (0, "key is int 0, but must be a typed key"),
+        (None, "key is NoneType None, but must be a typed key"),
     ],
 )
 def test_keys_are_typed(draw, key, message):
     with pytest.raises(TypeError, match=re.escape(message)):
         draw(key)
-    with pytest.raises(TypeError, match=r"must be one key; got keys of shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"key has shape \(2,\), but must have \(\)"):
         draw(jax.random.split(jax.random.key(0)))
 
 

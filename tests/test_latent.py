@@ -90,7 +90,7 @@ def test_lines_are_traced_and_batched(line):
     [
         (np.zeros(3), np.zeros(2), 3, r"one shape \(k,\); got \(3,\) and \(2,\)"),
         (np.zeros((2, 2)), np.zeros((2, 2)), 3, r"one shape \(k,\)"),
-        (np.zeros(2), np.zeros(2), 1, "steps must be at least 2, for both ends; got 1"),
+        (np.zeros(2), np.zeros(2), 1, "steps is 1, but must be a whole number ≥ 2, for both ends"),
     ],
 )
 def test_bad_lines(line, a, b, steps, message):
@@ -109,9 +109,9 @@ def test_complex_vectors_are_refused():
 
 
 def test_steps_and_dimension_are_whole_numbers():
-    with pytest.raises(TypeError, match=r"steps must be a whole number; got 3\.0"):
+    with pytest.raises(TypeError, match=r"steps is 3\.0, but must be a whole number"):
         latent.interpolate(np.ones(2), np.ones(2), 3.0)
-    with pytest.raises(TypeError, match=r"dimension must be a whole number; got 0\.0"):
+    with pytest.raises(TypeError, match=r"dimension is 0\.0, but must be a whole number"):
         latent.traverse(np.ones(2), 0.0, np.ones(2))
 
 
@@ -128,8 +128,8 @@ def test_traverse_by_hand():
 @pytest.mark.parametrize(
     "z, dimension, values, message",
     [
-        (np.zeros(3), 3, np.zeros(2), "dimension must be 0 to 2; got 3"),
-        (np.zeros(3), -1, np.zeros(2), "dimension must be 0 to 2; got -1"),
+        (np.zeros(3), 3, np.zeros(2), "dimension is 3, but must be a whole number from 0 to 2"),
+        (np.zeros(3), -1, np.zeros(2), "dimension is -1, but must be a whole number from 0 to 2"),
         (np.zeros((1, 3)), 0, np.zeros(2), r"z must be \(k,\) and values \(m,\); got shapes \(1, 3\) and \(2,\)"),
         (np.zeros(3), 0, 1.0, "values"),
     ],

@@ -57,38 +57,43 @@ X = np.array([0.9, -1.0, 0.4, 1.2, 0.0])
 COPIES = Batch(jnp.broadcast_to(jnp.float32(X)[None], (N, 5)))
 
 
+def evaluate(loss, model, batch, key=None, **hparams):
+    """The loss as one compiled program, which is sooner built than all its operations one by one."""
+    return jax.jit(lambda batch, key: loss(model, batch, key, **hparams))(batch, key)
+
+
 # reconstruction
 
 
 def test_reconstruction_by_hand():
-    values, metrics = losses.reconstruction(HALVES, Batch(jnp.array([[2.0, 4.0], [6.0, 0.0]])), None)
+    values, metrics = evaluate(losses.reconstruction, HALVES, Batch(jnp.array([[2.0, 4.0], [6.0, 0.0]])), None)
     assert values.tolist() == [1 + 4, 9]
     assert metrics == {}
 
 
 def test_reconstruction_takes_any_likelihood():
     x = jnp.array([[1.0, 0.0]])
-    values, _ = losses.reconstruction(HALVES, Batch(x), None, nll=distributions.bernoulli)
+    values, _ = evaluate(losses.reconstruction, HALVES, Batch(x), None, nll=distributions.bernoulli)
     np.testing.assert_allclose(values, [np.log1p(np.exp(-0.5)) + np.log(2)], rtol=1e-6)
 
 
 def test_the_noise_is_on_the_input_and_the_target_is_clean():
     x = jnp.ones((3, 4))
     blank = functools.partial(noise.masking, rate=1.0)
-    values, _ = losses.reconstruction(HALVES, Batch(x), jax.random.key(0), noise=blank)
+    values, _ = evaluate(losses.reconstruction, HALVES, Batch(x), jax.random.key(0), noise=blank)
     assert values.tolist() == [4, 4, 4]
-    values, _ = losses.reconstruction(HALVES, Batch(x), None, noise=blank)
+    values, _ = evaluate(losses.reconstruction, HALVES, Batch(x), None, noise=blank)
     assert values.tolist() == [1, 1, 1]
 
 
 def test_the_condition_reaches_encoder_and_decoder():
     seen = SimpleNamespace(encode=lambda x, cond: x + cond, decode=lambda z, cond: z + 10 * cond)
     batch = Batch(jnp.zeros((2, 1)), jnp.array([[1.0], [2.0]]))
-    assert losses.reconstruction(seen, batch, None)[0].tolist() == [11**2, 22**2]
-    assert losses.sparse_l1(seen, batch, None, weight=0.0)[0].tolist() == [11**2, 22**2]
-    assert losses.contractive(seen, batch, None, weight=0.0)[0].tolist() == [11**2, 22**2]
+    assert evaluate(losses.reconstruction, seen, batch, None)[0].tolist() == [11**2, 22**2]
+    assert evaluate(losses.sparse_l1, seen, batch, None, weight=0.0)[0].tolist() == [11**2, 22**2]
+    assert evaluate(losses.contractive, seen, batch, None, weight=0.0)[0].tolist() == [11**2, 22**2]
     posterior = SimpleNamespace(encode=lambda x, cond: Normal(x + cond, 0 * x), decode=seen.decode)
-    values, _ = losses.elbo(posterior, batch, None, nll=distributions.squared_error, beta=0.0)
+    values, _ = evaluate(losses.elbo, posterior, batch, None, nll=distributions.squared_error, beta=0.0)
     assert values.tolist() == [11**2, 22**2]
 
 
@@ -113,7 +118,7 @@ def test_elbo_by_hand():
 
 def test_elbo_of_the_true_posterior_is_the_evidence():
     model, nll, evidence, _ = linear_gaussian()
-    values, _ = losses.elbo(model, COPIES, jax.random.key(0), nll=nll)
+    values, _ = evaluate(losses.elbo, model, COPIES, jax.random.key(0), nll=nll)
     values = np.asarray(values, np.float64)
     assert values.std() > 0.1
     # Five standard errors.
@@ -123,7 +128,7 @@ def test_elbo_of_the_true_posterior_is_the_evidence():
 @pytest.mark.parametrize("errors", [(0.3, 0.0), (0.0, 0.8), (-0.2, -0.5)])
 def test_elbo_misses_the_evidence_by_the_posteriors_divergence(errors):
     model, nll, evidence, gap = linear_gaussian(*errors)
-    values, _ = losses.elbo(model, COPIES, jax.random.key(1), nll=nll)
+    values, _ = evaluate(losses.elbo, model, COPIES, jax.random.key(1), nll=nll)
     values = np.asarray(values, np.float64)
     assert gap > 0.05
     assert abs(values.mean() - (gap - evidence(X))) < 5 * values.std() / np.sqrt(N)
@@ -131,12 +136,12 @@ def test_elbo_misses_the_evidence_by_the_posteriors_divergence(errors):
 
 def test_without_a_key_elbo_is_deterministic_and_takes_the_mean():
     model, nll, _, _ = linear_gaussian()
-    first, second = (losses.elbo(model, Batch(COPIES.x[:3]), None, nll=nll)[0] for _ in range(2))
+    first, second = (evaluate(losses.elbo, model, Batch(COPIES.x[:3]), None, nll=nll)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert len(set(first.tolist())) == 1
     posterior = model.encode(COPIES.x[:3], None)
     np.testing.assert_allclose(first, nll(model.decode(posterior.mean, None), COPIES.x[:3]) + posterior.kl(), rtol=1e-6)
-    assert len(set(losses.elbo(model, Batch(COPIES.x[:3]), jax.random.key(0), nll=nll)[0].tolist())) == 3
+    assert len(set(evaluate(losses.elbo, model, Batch(COPIES.x[:3]), jax.random.key(0), nll=nll)[0].tolist())) == 3
 
 
 def test_free_bits_are_a_floor_for_every_dimension_of_every_example():
@@ -164,8 +169,8 @@ def test_elbo_refuses_a_negative_weight(name, value):
 def test_importance_weighted_is_the_evidence_at_the_true_posterior(samples):
     # Every weight p(x, z)/q(z|x) is p(x), whatever z: no sampling error is left.
     model, nll, evidence, _ = linear_gaussian()
-    values, metrics = losses.importance_weighted(
-        model, Batch(COPIES.x[:50]), jax.random.key(0), nll=nll, samples=samples
+    values, metrics = evaluate(
+        losses.importance_weighted, model, Batch(COPIES.x[:50]), jax.random.key(0), nll=nll, samples=samples
     )
     # Float32 log densities of some ten terms of size ten.
     np.testing.assert_allclose(values, np.full(50, -evidence(X)), atol=2e-5)
@@ -175,9 +180,9 @@ def test_importance_weighted_is_the_evidence_at_the_true_posterior(samples):
 def test_importance_weighted_tightens_with_the_samples():
     model, nll, evidence, gap = linear_gaussian(0.25, 0.6)
     bounds, errors = [], []
-    for samples in (1, 4, 32):
-        values, metrics = losses.importance_weighted(
-            model, Batch(COPIES.x[:5000]), jax.random.key(2), nll=nll, samples=samples
+    for samples in (1, 4, 16):
+        values, metrics = evaluate(
+            losses.importance_weighted, model, Batch(COPIES.x[:4000]), jax.random.key(2), nll=nll, samples=samples
         )
         values = np.asarray(values, np.float64)
         bounds.append(values.mean() + evidence(X))
@@ -188,15 +193,15 @@ def test_importance_weighted_tightens_with_the_samples():
     assert abs(bounds[0] - gap) < errors[0]
     assert bounds[0] - errors[0] > bounds[1] + errors[1]
     assert bounds[1] - errors[1] > bounds[2] + errors[2]
-    assert -errors[2] < bounds[2] < 0.03
+    assert -errors[2] < bounds[2] < 0.05
 
 
 def test_effective_samples_by_hand():
     # Weights 1, 1, 0, 0 through a likelihood that accepts half of the space; q is the prior.
     model = SimpleNamespace(encode=lambda x, cond: Normal(0 * x, 0 * x), decode=lambda z, cond: z)
     nll = lambda z, x: jnp.where(z[:, 0] > 0, 0.0, 1e4)  # noqa: E731
-    values, metrics = losses.importance_weighted(
-        model, Batch(jnp.zeros((400, 1))), jax.random.key(3), nll=nll, samples=4
+    values, metrics = evaluate(
+        losses.importance_weighted, model, Batch(jnp.zeros((400, 1))), jax.random.key(3), nll=nll, samples=4
     )
     accepted = np.round(np.asarray(metrics["effective_samples"]))
     np.testing.assert_allclose(metrics["effective_samples"], accepted, rtol=1e-5)
@@ -210,7 +215,7 @@ def test_effective_samples_by_hand():
 def test_without_a_key_importance_weighted_takes_the_mean_once():
     model, nll, _, _ = linear_gaussian(0.3, 0.2)
     batch = Batch(COPIES.x[:2])
-    values, metrics = losses.importance_weighted(model, batch, None, nll=nll, samples=7)
+    values, metrics = evaluate(losses.importance_weighted, model, batch, None, nll=nll, samples=7)
     posterior = model.encode(batch.x, None)
     prior = Normal(0 * posterior.mean, 0 * posterior.logvar)
     z = posterior.mean
@@ -232,7 +237,7 @@ def test_importance_weighted_refuses_what_is_no_number_of_samples():
 def test_sparse_by_hand():
     code = jnp.array([[0.1, 0.8], [0.3, 0.6]])
     model = SimpleNamespace(encode=lambda x, cond: code, decode=lambda z, cond: jnp.zeros((2, 2)))
-    values, metrics = losses.sparse(model, Batch(jnp.array([[1.0, 0], [0, 2]])), None, rate=0.1, weight=3.0)
+    values, metrics = evaluate(losses.sparse, model, Batch(jnp.array([[1.0, 0], [0, 2]])), None, rate=0.1, weight=3.0)
     mean = np.array([0.2, 0.7])
     penalty = (scipy.special.rel_entr(0.1, mean) + scipy.special.rel_entr(0.9, 1 - mean)).sum()
     np.testing.assert_allclose(values, [1 + 3 * penalty, 4 + 3 * penalty], rtol=1e-6)
@@ -245,7 +250,7 @@ def test_sparse_is_least_where_the_mean_is_the_rate(rate):
     model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z)
 
     def penalty(mean):
-        return losses.sparse(model, Batch(mean * jnp.ones((4, 2))), None, rate=rate, weight=1.0)[0].sum()
+        return evaluate(losses.sparse, model, Batch(mean * jnp.ones((4, 2))), None, rate=rate, weight=1.0)[0].sum()
 
     value, slope = jax.value_and_grad(penalty)(rate)
     # Float32 logarithms cancel: eight terms of an ulp each; the slope is a difference of eight ones.
@@ -258,13 +263,13 @@ def test_sparse_is_least_where_the_mean_is_the_rate(rate):
 @pytest.mark.parametrize("level", [-0.1, 1.1, 40.0])
 def test_sparse_is_nan_for_units_that_are_not_bounded_to_0_1(level):
     model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z)
-    assert np.isnan(losses.sparse(model, Batch(jnp.full((3, 2), level)), None)[0]).all()
+    assert np.isnan(evaluate(losses.sparse, model, Batch(jnp.full((3, 2), level)), None)[0]).all()
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_sparse_is_infinite_for_a_dead_or_saturated_unit(level):
     model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z)
-    assert np.isposinf(losses.sparse(model, Batch(jnp.full((3, 2), level)), None)[0]).all()
+    assert np.isposinf(evaluate(losses.sparse, model, Batch(jnp.full((3, 2), level)), None)[0]).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, np.nan])
@@ -276,7 +281,7 @@ def test_sparse_refuses_a_rate_that_no_unit_can_have(rate):
 def test_sparse_l1_by_hand():
     model = SimpleNamespace(encode=lambda x, cond: x - 1, decode=lambda z, cond: 0 * z)
     batch = Batch(jnp.array([[3.0, -1.0, 1.0], [1.0, 1.0, 0.0]]))
-    values, metrics = losses.sparse_l1(model, batch, None, weight=0.5)
+    values, metrics = evaluate(losses.sparse_l1, model, batch, None, weight=0.5)
     assert values.tolist() == [11 + 0.5 * 4, 2 + 0.5 * 1]
     assert metrics["error"].tolist() == [11, 2]
     np.testing.assert_allclose(metrics["activation"], [4 / 3, 1 / 3], rtol=1e-6)
@@ -296,7 +301,7 @@ def test_contractive_of_a_layer_of_sigmoids_is_rifais_formula(rng):
     model = SimpleNamespace(
         encode=lambda x, cond: jax.nn.sigmoid(x @ jnp.float32(w)), decode=lambda z, cond: jnp.zeros((7, 5))
     )
-    values, metrics = losses.contractive(model, Batch(jnp.float32(x)), None, weight=0.7)
+    values, metrics = evaluate(losses.contractive, model, Batch(jnp.float32(x)), None, weight=0.7)
     h = scipy.special.expit(x @ w)
     contraction = ((h * (1 - h)) ** 2 * (w**2).sum(0)).sum(1)
     np.testing.assert_allclose(metrics["contraction"], contraction, rtol=1e-5)
@@ -309,7 +314,7 @@ def test_contractive_of_an_image_encoder_is_jacfwds(rng):
     x = jnp.float32(rng.normal(size=(6, 4, 4, 2)))
     encode = lambda x, cond: jnp.tanh(jnp.einsum("nhwc,hwcd->nd", x, kernel)) ** 2  # noqa: E731
     model = SimpleNamespace(encode=encode, decode=lambda z, cond: x)
-    _, metrics = losses.contractive(model, Batch(x), None)
+    _, metrics = evaluate(losses.contractive, model, Batch(x), None)
     jacobians = jax.vmap(jax.jacfwd(lambda x: encode(x[None], None)[0]))(x)
     np.testing.assert_allclose(metrics["contraction"], (jacobians**2).sum((1, 2, 3, 4)), rtol=1e-5)
 
@@ -317,7 +322,7 @@ def test_contractive_of_an_image_encoder_is_jacfwds(rng):
 def test_contractive_trains_a_module():
     ae = models.AE(networks.MLP((4, 3), activation=nn.tanh), networks.MLP((5,)))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = ae.init(jax.random.key(1), x)
+    variables = jax.jit(ae.init)(jax.random.key(1), x)
 
     def by_hand(variables):
         def encode(x):
@@ -331,14 +336,16 @@ def test_contractive_trains_a_module():
     grads = jax.jit(jax.grad(lambda variables: objective(variables, Batch(x), jax.random.key(2))[0]))(variables)
     # Sums of some tens of float32 products in another order.
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), grads, jax.grad(by_hand)(variables)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6),
+        grads,
+        jax.jit(jax.grad(by_hand))(variables),
     )
 
 
 def test_contractive_takes_a_module_with_dropout():
     ae = models.AE(networks.MLP((64, 3), dropout=0.5), networks.MLP((5,)))
     x = jnp.ones((6, 5))
-    variables = ae.init(jax.random.key(1), x)
+    variables = jax.jit(ae.init)(jax.random.key(1), x)
     descend = learner.descend(learner.objective(ae, losses.contractive), optax.sgd(0.1))
     variables, _, metrics = jax.jit(descend.step)(variables, descend.init(variables), Batch(x), jax.random.key(2))
     assert np.isfinite(metrics["loss"])
@@ -348,16 +355,16 @@ def test_contractive_takes_a_module_with_dropout():
 def test_contractive_refuses_batch_norm_in_training_and_scores_with_it():
     ae = models.AE(networks.MLP((4, 3), norm=True), networks.MLP((5,)))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = ae.init(jax.random.key(1), x)
+    variables = jax.jit(ae.init)(jax.random.key(1), x)
     objective = learner.objective(ae, losses.contractive)
     # It left a dead tracer in the running averages, and an error that named neither.
     with pytest.raises(ValueError, match=r"batch norm trains inside a gradient.*norm=False"):
         jax.grad(lambda variables: objective(variables, Batch(x), jax.random.key(2))[0])(variables)
     with pytest.raises(ValueError, match="batch norm trains inside a gradient"):
         objective(variables, Batch(x), jax.random.key(2))
-    values = learner.score(ae, losses.contractive, weight=1.0)(variables, Batch(x))
+    values = jax.jit(learner.score(ae, losses.contractive, weight=1.0))(variables, Batch(x))
     bound = ae.bind(variables)
-    jacobians = jax.vmap(jax.jacfwd(lambda x: ae.apply(variables, x[None], method="encode")[0]))(x)
+    jacobians = jax.jit(jax.vmap(jax.jacfwd(lambda x: ae.apply(variables, x[None], method="encode")[0])))(x)
     expected = ((bound(x) - x) ** 2).sum(-1) + (jacobians**2).sum((1, 2))
     np.testing.assert_allclose(values, expected, rtol=1e-5)
 
@@ -365,8 +372,8 @@ def test_contractive_refuses_batch_norm_in_training_and_scores_with_it():
 def test_batch_norm_in_the_decoder_trains_beside_a_contractive_encoder():
     ae = models.AE(networks.MLP((3,)), networks.MLP((4, 5), norm=True))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = ae.init(jax.random.key(1), x)
-    _, (written, _) = learner.objective(ae, losses.contractive)(variables, Batch(x), jax.random.key(2))
+    variables = jax.jit(ae.init)(jax.random.key(1), x)
+    _, (written, _) = jax.jit(learner.objective(ae, losses.contractive))(variables, Batch(x), jax.random.key(2))
     assert (written["batch_stats"]["decoder"]["BatchNorm_0"]["BatchNorm_0"]["mean"] != 0).any()
 
 

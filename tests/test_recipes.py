@@ -118,7 +118,7 @@ def test_evidence_of_a_model_that_ignores_its_code_is_exact():
     one = study.Study(settings, model, variables, rows, rows, rows, None, scaling)
     from jaxae import distributions
 
-    bounds = study.evidence(one, jax.random.key(1), distributions.normal)
+    bounds = study.evidence(one, rows, jax.random.key(1), distributions.normal)
     exact = -0.5 * (rows.astype(float) ** 2 + np.log(2 * np.pi)).sum(1).mean()
     assert bounds["elbo"] == pytest.approx(exact, rel=1e-5)
     assert bounds["importance_weighted_bound"] == pytest.approx(exact, rel=1e-5)

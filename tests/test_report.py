@@ -7,6 +7,7 @@ import doctest
 import importlib
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -526,19 +527,25 @@ def records():
     }
 
 
-@pytest.fixture
-def run(tmp_path, rng):
-    """A folder as training leaves it."""
-    folder = tmp_path / "run"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder as training leaves it, drawn once."""
+    folder = tmp_path_factory.mktemp("trained")
     for name, record in records().items():
         (folder / name).write_text(json.dumps(record), encoding="utf-8")
     lines = [f"{m},{e},{1 / e + m},{'' if m == 5 else 2 / e + m}" for m in range(6) for e in (1, 2, 3)]
     (folder / "history.csv").write_text("\n".join(["member,epoch,loss,validation", *lines]) + "\n")
     (folder / "model.safetensors").write_bytes(b"weights")
-    listed = [pictures.members(folder, MEMBERS, best=2), pictures.sheet(folder, rng.random((4, 3, 3)), title='A "<i>"')]
+    block = np.random.default_rng(0).random((4, 3, 3))
+    listed = [pictures.members(folder, MEMBERS, best=2), pictures.sheet(folder, block, title='A "<i>"')]
     (folder / "pictures.json").write_text(json.dumps([picture._asdict() for picture in listed]))
     return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def change(path, **values):

@@ -84,12 +84,12 @@ def test_every_window_is_a_stretch_of_the_series_and_every_point_is_covered(case
 @pytest.mark.parametrize(
     "series, length, stride, message",
     [
-        (np.zeros(3), 4, 1, "length must be 1 to 3, the points of the series; got 4"),
-        (np.zeros(3), 0, 1, "length must be 1 to 3"),
-        (np.zeros(0), 1, 1, "length must be 1 to 0"),
-        (np.zeros(3), 2, 0, "stride must be 1 to 2, the length, so that every point is covered; got 0"),
-        (np.zeros(3), 2, -1, "stride must be 1 to 2"),
-        (np.zeros(5), 2, 3, "stride must be 1 to 2"),
+        (np.zeros(3), 4, 1, "length is 4, but must be a whole number from 1 to 3, the points of the series"),
+        (np.zeros(3), 0, 1, "but must be a whole number from 1 to 3"),
+        (np.zeros(0), 1, 1, "series has no points"),
+        (np.zeros(3), 2, 0, "stride is 0, but must be a whole number from 1 to 2, the length, so that every point is covered"),
+        (np.zeros(3), 2, -1, "but must be a whole number from 1 to 2"),
+        (np.zeros(5), 2, 3, "but must be a whole number from 1 to 2"),
         (np.zeros((2, 2, 2)), 1, 1, r"series must be \(t,\) or \(t, d\); got shape \(2, 2, 2\)"),
         (np.float64(1.0), 1, 1, "series must be"),
         ([0.0, np.nan, 0.0], 2, 1, r"series\[1\] is nan"),
@@ -103,16 +103,16 @@ def test_bad_cut(series, length, stride, message):
 
 
 def test_length_and_stride_are_whole_numbers():
-    with pytest.raises(TypeError, match=r"length must be a whole number; got 2\.0"):
+    with pytest.raises(TypeError, match=r"length is 2\.0, but must be a whole number"):
         windows.cut(np.zeros(4), 2.0)
-    with pytest.raises(TypeError, match=r"stride must be a whole number; got 1\.5"):
+    with pytest.raises(TypeError, match=r"stride is 1\.5, but must be a whole number"):
         windows.cut(np.zeros(4), 2, stride=1.5)
 
 
 def test_total_and_gap_are_whole_numbers():
-    with pytest.raises(TypeError, match=r"total must be a whole number; got 2\.0"):
+    with pytest.raises(TypeError, match=r"total is 2\.0, but must be a whole number"):
         windows.join([[1.0, 2.0]], [0], 2.0)
-    with pytest.raises(TypeError, match=r"gap must be a whole number; got 0\.5"):
+    with pytest.raises(TypeError, match=r"gap is 0\.5, but must be a whole number"):
         windows.events([True], gap=0.5)
 
 
@@ -162,7 +162,7 @@ def test_equal_scores_stay_what_they_are(total, score, length):
     [
         ([[1.0]], [0], 1, 1, r"scores must be \(m,\), one per window; got shape \(1, 1\)"),
         ([np.nan], [0], 1, 1, r"scores\[0\] is nan"),
-        ([1.0], [0], 0, 1, "length must be at least 1; got 0"),
+        ([1.0], [0], 0, 1, "length is 0, but must be a whole number"),
         ([1.0], [0], 1, 2, "point 1 of 2 is in no window"),
         ([1.0], [0, 1], 1, 2, r"starts must be \(1,\)"),
     ],
@@ -212,5 +212,5 @@ def test_bad_events():
         windows.events([0.0, 1.0])
     with pytest.raises(ValueError, match=r"alarms must be \(t,\), one per point; got shape \(2, 2\)"):
         windows.events(np.zeros((2, 2), bool))
-    with pytest.raises(ValueError, match="gap must be at least 0; got -1"):
+    with pytest.raises(ValueError, match="gap is -1, but must be a whole number"):
         windows.events(np.zeros(2, bool), gap=-1)

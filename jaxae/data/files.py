@@ -80,8 +80,9 @@ def read(
         notes += [f"left out, for they were not asked for: {listed(extra)}"] if extra else []
     least = 2 if columns is None else 1
     if contents.rows < least:
-        raise ValueError(f"{path} has {contents.rows} rows of data, but at least {least} {'are' if least > 1 else 'is'} "
-                         "needed")
+        raise ValueError(
+            f"{path} has {contents.rows} rows of data, but at least {least} {'are' if least > 1 else 'is'} needed"
+        )
     values, names, text = _numeric(path, contents)
     if text and columns is not None:
         raise ValueError(f"{path} holds no numbers in {listed(text)}, which {'is' if len(text) == 1 else 'are'} needed")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxae import checks
 from jaxae.data.formats import listed
-from jaxae.data.sources import checked_key, whole
 
 if TYPE_CHECKING:
     from jax import Array
@@ -196,8 +196,8 @@ def split(key: Array, n: int, *, fractions: Sequence[float] = (0.7, 0.15, 0.15))
         >>> len(train), len(valid), len(test), sorted([*train, *valid, *test]) == list(range(10))
         (6, 2, 2, True)
     """
-    checked_key(key)
-    n = whole("n", n)
+    checks.typed_key(key)
+    checks.whole("n", n)
     shares = np.asarray(fractions, np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or not math.isclose(shares.sum(), 1.0, abs_tol=1e-6):
         raise ValueError(f"fractions must be above 0 and sum to 1; got {tuple(fractions)}")

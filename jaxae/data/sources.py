@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxae import checks
 from jaxae.data.files import Table
 from jaxae.data.formats import pixels
 
 if TYPE_CHECKING:
     from jax import Array
 
-__all__ = ["Conditional", "Digits", "Process", "checked_key", "conditional", "digits", "process", "whole"]
+__all__ = ["Conditional", "Digits", "Process", "conditional", "digits", "process"]
 
 
 class Process(NamedTuple):
@@ -55,29 +55,6 @@ class Digits(NamedTuple):
     labels: np.ndarray
 
 
-def checked_key(key: Any) -> None:
-    """Raise a TypeError unless `key` is one typed JAX key."""
-    import jax
-
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
-        given = type(key).__name__ if dtype is None else f"an array of {dtype}"
-        raise TypeError(f"key must be a typed JAX key; got {given}; use jax.random.key(0)")
-    if key.shape != ():
-        raise TypeError(f"key must be one key; got keys of shape {key.shape}; give one of them")
-
-
-def whole(name: str, value: Any, low: int | None = 1) -> int:
-    """Return a whole number of at least `low` (None: of any size) as an int, or raise what says why it is not."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r}") from None
-    if low is not None and number < low:
-        raise ValueError(f"{name} must be at least {low}; got {number}")
-    return number
-
-
 def process(key: Array, *, rows: int, variables: int | None = None, noise: float = 0.1, weights: Any = None) -> Process:
     """Return rows of a linear process with two hidden factors.
 
@@ -104,8 +81,8 @@ def process(key: Array, *, rows: int, variables: int | None = None, noise: float
         >>> more.values.shape
         (5, 10)
     """
-    checked_key(key)
-    rows = whole("rows", rows)
+    checks.typed_key(key)
+    checks.whole("rows", rows)
     if not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise must be finite and at least 0; got {noise}")
     if (variables is None) == (weights is None):
@@ -114,7 +91,8 @@ def process(key: Array, *, rows: int, variables: int | None = None, noise: float
 
     mixing, factors, residual = jax.random.split(key, 3)
     if variables is not None:
-        weights = jax.random.normal(mixing, (whole("variables", variables), 2))
+        checks.whole("variables", variables)
+        weights = jax.random.normal(mixing, (variables, 2))
     weights = np.asarray(weights, np.float64)
     if weights.ndim != 2 or weights.shape[1] != 2 or len(weights) == 0 or not np.isfinite(weights).all():
         raise ValueError(f"weights must be finite of shape (variables, 2); got shape {weights.shape}: {weights}")
@@ -143,8 +121,8 @@ def conditional(key: Array, *, rows: int) -> Conditional:
         >>> values.shape, temperature.shape
         ((4, 5), (4, 1))
     """
-    checked_key(key)
-    rows = whole("rows", rows)
+    checks.typed_key(key)
+    checks.whole("rows", rows)
     import jax
 
     uniform, residual = jax.random.split(key)

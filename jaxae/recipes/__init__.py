@@ -9,8 +9,8 @@ A recipe is a module with, in this order,
 - `learner(model, settings, steps, *, ...)`: its keyword arguments are the settings that can be swept;
 - `score(model, settings)`: what validation rows are judged by, or None; `final(fit)` where the variables to use are not
   those of the best epoch;
-- `evaluate(study, *, key)`, `controls(study)`, `checks(study, metrics, controls)`: figures on held-out rows;
-- `pictures(study, folder, key)`.
+- `evaluate(study, *, key)`, `controls(study)`, `checks(study, metrics, controls, *, key)`: figures on held-out rows;
+- `pictures(study, folder, *, key)`.
 
 JAX, Flax and optax are imported inside the functions, so that listing the recipes takes no time.
 """

@@ -118,7 +118,7 @@ def controls(study: "Study") -> dict[str, float]:
     }
 
 
-def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]) -> list["Check"]:
+def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
     """Return whether it is as good as PCA, and no better on the rows it has seen."""
     import numpy as np
 
@@ -139,7 +139,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
     ]
 
 
-def pictures(study: "Study", folder: Path, key: "Key") -> list["Picture"]:
+def pictures(study: "Study", folder: Path, *, key: "Key") -> list["Picture"]:
     """Draw the held-out rows' codes, and every column beside its reconstruction."""
     import numpy as np
 

@@ -149,7 +149,7 @@ def _distances(real: Any, generated: Any) -> dict[str, float]:
     }
 
 
-def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]) -> list["Check"]:
+def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
     """Return whether marginals, correlations and a classifier can tell generated rows from held-out ones."""
     limits = {
         "ks": (0.1, "the largest KS statistic of a column"),
@@ -162,7 +162,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
     ]
 
 
-def pictures(study: "Study", folder: Path, key: "Key") -> list["Picture"]:
+def pictures(study: "Study", folder: Path, *, key: "Key") -> list["Picture"]:
     """Draw generated beside held-out rows: every column, and how the columns hang together."""
     import numpy as np
 

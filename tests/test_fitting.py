@@ -1,0 +1,642 @@
+"""`fit`: what it gives is what `train` gives, and what becomes of runs that stop, diverge or go on another day."""
+
+import json
+import re
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType
+
+import jaxae as ja
+from jaxae import fitting
+from jaxae.distributions import per_example
+
+ROWS, FEATURES, BATCH, STEPS = 24, 5, 8, 3
+DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (ROWS, FEATURES)))
+VALID = ja.Batch(jax.random.uniform(jax.random.key(1), (10, FEATURES)))
+
+
+class Line:
+    """The smallest model: x·w should be 1. It compiles in a fraction of the time of a network."""
+
+    def init(self, key, x, cond=None):
+        return {"params": {"w": jax.random.normal(key, x.shape[1:]), "b": jnp.zeros(())}}
+
+
+def errors(variables, batch, key=None):
+    """Return the squared error of every row, which is its score too."""
+    params = variables["params"]
+    return (batch.x @ params["w"] + params["b"] - 1) ** 2
+
+
+def squared(spoil=1.0):
+    def objective(variables, batch, key):
+        noise = 1 + 0.5 * jax.random.normal(key, (len(batch.x),))
+        value = (errors(variables, batch) * noise).mean() * spoil
+        return value, (variables, {"loss": value})
+
+    return objective
+
+
+def learner(lr=0.05):
+    return ja.descend(squared(), optax.sgd(lr, momentum=0.9))
+
+
+def spoilt(bad):
+    """Return the learner whose loss is NaN at step `bad`, counted from 1."""
+
+    def at(spoil):
+        return ja.descend(squared(spoil), optax.sgd(0.05, momentum=0.9))
+
+    return ja.schedule(at, spoil=lambda step: jnp.where(step + 1 == bad, jnp.nan, 1.0))
+
+
+def key():
+    return jax.random.key(7)
+
+
+def fit(learner=None, data=DATA, **given):
+    arguments = {"key": key(), "epochs": 5, "batch_size": BATCH, "progress": False} | given
+    return ja.fit(Line(), learner or LEARNER, data, **arguments)
+
+
+LEARNER = learner()
+SCORED = {"validation": VALID, "score": errors}
+
+
+def trained(epochs, learner=LEARNER, key_of=key):
+    run = jax.jit(lambda key: ja.train(Line(), learner, DATA, key, epochs=epochs, batch_size=BATCH))
+    return jax.device_get(run(key_of()))
+
+
+def mesh_of(devices):
+    return jax.make_mesh((devices,), ("members",), axis_types=(AxisType.Auto,))
+
+
+def same(a, b):
+    """Fail unless two trees are equal, to the bit."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    pairs = zip(jax.tree.leaves(jax.device_get(a)), jax.tree.leaves(jax.device_get(b)), strict=True)
+    for x, y in pairs:
+        x, y = np.asarray(x), np.asarray(y)
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        assert x.tobytes() == y.tobytes(), f"{x} against {y}"
+
+
+def same_fit(a, b):
+    """Fail unless two fits are equal but for the times in their records."""
+    same(a[:6], b[:6])
+    times = {"compile_seconds", "run_seconds"}
+    assert {k: v for k, v in a.record.items() if k not in times} == {k: v for k, v in b.record.items() if k not in times}
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return ja.grid(lr=[0.01, 0.05, 0.1])
+
+
+@pytest.fixture(scope="module")
+def single():
+    return fit(epochs=8, **SCORED)
+
+
+@pytest.fixture(scope="module")
+def population(grid):
+    return fit(learner, hparams=grid, seeds=2, lanes=2)
+
+
+# One run
+
+
+def test_a_fit_is_that_train():
+    vae = ja.models.VAE(ja.networks.MLP((6,)), ja.networks.MLP((6, FEATURES)), latent=2)
+    learner = ja.descend(ja.objective(vae, ja.losses.elbo), optax.adam(1e-2))
+    fitted = ja.fit(vae, learner, DATA, key=key(), epochs=4, batch_size=10, progress=False)
+    state, history = jax.jit(lambda key: ja.train(vae, learner, DATA, key, epochs=4, batch_size=10))(key())
+    same(fitted.state, state)
+    same(fitted.history, history)
+    same(fitted.variables, state.variables)
+    assert (fitted.hparams, fitted.seeds, fitted.members, fitted.describe()) == ({}, None, None, "trained")
+    assert tuple(map(int, fitted.status)) == (4, 4, 0, 0)
+
+
+def test_validation_changes_no_bit_of_the_run(single):
+    state, history = trained(8)
+    same(single.state, state)
+    same(single.history["loss"], history["loss"])
+
+
+def test_the_best_epoch_is_the_one_with_the_smallest_validation(single):
+    # The mean in the fit and here are two programs: rounding of float32.
+    each = [errors(trained(epochs)[0].variables, VALID).mean() for epochs in range(1, 9)]
+    np.testing.assert_allclose(single.history["validation"], each, rtol=1e-5)
+    best = int(np.argmin(each)) + 1
+    assert 1 < best < 8, "this seed shows nothing: the best epoch is the first or the last"
+    assert int(single.status.best_epoch) == best
+    same(single.variables, trained(best)[0].variables)
+    assert float(single.final()) == single.history["validation"].min()
+
+
+def test_patience_ends_a_run(single):
+    best = int(single.status.best_epoch)
+    assert best + 2 < 8 and single.history["validation"].argmin() == best - 1
+    fitted = fit(epochs=8, patience=2, **SCORED)
+    end = int(fitted.status.epochs)
+    # The first epoch that is the second in a row without a better one.
+    minima = np.minimum.accumulate(single.history["validation"])
+    waits = [e + 1 - (np.argmax(single.history["validation"] == minima[e]) + 1) for e in range(8)]
+    assert end == 1 + next(e for e in range(8) if waits[e] == 2) < 8
+    assert fitted.describe() == f"stopped early after epoch {end}"
+    same(fitted.state, trained(end)[0])
+    for name, values in fitted.history.items():
+        same(values[:end], single.history[name][:end])
+        assert values.shape == (8,) and np.isnan(values[end:]).all()
+
+
+def test_every_validation_row_counts_once():
+    # One more than fits into a part, and what is scored is known: the mean of the rows.
+    x = jax.random.uniform(jax.random.key(2), (1025, FEATURES)).at[-1].set(1e4)
+    fitted = fit(epochs=1, validation=ja.Batch(x), score=lambda variables, batch, key: per_example(batch.x))
+    # A sum of 1,025 float32 numbers of which one is large.
+    np.testing.assert_allclose(fitted.history["validation"], [np.asarray(x, np.float64).sum(1).mean()], rtol=1e-5)
+
+
+def test_every_epoch_and_part_scores_with_its_own_key():
+    rows = ja.Batch(jnp.ones((2049, 1)))
+    seen = []
+
+    def score(variables, batch, key):
+        draw = jax.random.uniform(key)
+        jax.debug.callback(lambda value: seen.append(float(value)), draw)
+        return jnp.broadcast_to(draw, len(batch.x))
+
+    fit(epochs=3, validation=rows, score=score)
+    jax.effects_barrier()
+    assert len(seen) == len(set(seen)) == 9
+
+
+def test_without_a_finite_validation_the_untrained_variables_are_named_as_such():
+    with pytest.warns(RuntimeWarning, match="no validation of the run was finite") as caught:
+        fitted = fit(epochs=2, validation=VALID, score=lambda v, batch, key: jnp.full(len(batch.x), jnp.nan))
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert (int(fitted.status.best_epoch), int(fitted.status.epochs)) == (0, 2)
+    assert np.isposinf(fitted.final())
+
+
+def test_float64_and_numpy_data_are_the_same_data():
+    same_fit(fit(data=ja.Batch(np.asarray(DATA.x, np.float64)), epochs=2), fit(epochs=2))
+
+
+def test_conditions_reach_the_model():
+    class Conditioned(Line):
+        def init(self, key, x, cond):
+            assert cond.shape == (1, 2)
+            return super().init(key, x)
+
+    def objective(variables, batch, key):
+        value = ((batch.x @ variables["params"]["w"] - batch.cond[:, 0]) ** 2).mean()
+        return value, (variables, {"loss": value})
+
+    data = ja.Batch(DATA.x, jnp.stack([DATA.x.sum(1), DATA.x[:, 0]], 1))
+    tx = optax.sgd(0.3)
+    fitted = ja.fit(
+        Conditioned(), ja.descend(objective, tx), data, key=key(), epochs=60, batch_size=24, progress=False
+    )
+    # cond is the sum of x, so w is 1 everywhere.
+    np.testing.assert_allclose(fitted.variables["params"]["w"], 1, atol=0.1)
+
+
+def test_a_learner_without_metrics_has_no_history():
+    still = ja.Learner(lambda variables: (), lambda variables, state, batch, key: (variables, state, {}))
+    fitted = fit(still)
+    assert fitted.history == {} and fitted.describe() == "trained"
+
+
+# Many runs
+
+
+@pytest.mark.parametrize("devices", [None, 2])
+def test_a_population_in_lanes_is_those_trains(grid, population, devices):
+    fitted = fit(learner, hparams=grid, seeds=2, lanes=2, mesh=devices and mesh_of(devices))
+    same(fitted[:6], population[:6])
+
+    def member(seed, lr):
+        own = jax.random.fold_in(key(), seed)
+        return ja.train(Line(), learner(lr), DATA, own, epochs=5, batch_size=BATCH)
+
+    pairs = (jnp.array([0, 1] * 3), jnp.repeat(grid["lr"], 2))
+    state, history = ja.population.spread(lambda own, _: member(*own), lanes=2)(pairs, None)
+    same(fitted.state, state)
+    same(fitted.history, history)
+
+
+def test_the_axes_of_a_population(grid, population):
+    assert population.members == 6
+    np.testing.assert_array_equal(population.seeds, [0, 1, 0, 1, 0, 1])
+    np.testing.assert_array_equal(population.hparams["lr"], np.repeat(np.asarray(grid["lr"]), 2))
+    assert population.history["loss"].shape == (6, 5) and np.isfinite(population.history["loss"]).all()
+    assert [np.shape(part) for part in population.status] == [(6,)] * 4
+    assert {leaf.shape[0] for leaf in jax.tree.leaves((population.state, population.variables))} == {6}
+
+
+@pytest.mark.parametrize("lanes", [None, 2])
+def test_a_member_alone(population, lanes):
+    alone = fit(learner, hparams={"lr": [0.1]}, lanes=lanes)
+    if lanes:
+        same(alone.take(0)[:4], population.take(4)[:4])
+    else:
+        # vmap of one and of two lanes: rounding of float32 over 15 steps of a convex problem.
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+            jax.device_get(alone.take(0)[:3]),
+            jax.device_get(population.take(4)[:3]),
+        )
+
+
+def test_seeds_alone_make_a_population_of_a_finished_learner(population):
+    fitted = fit(LEARNER, seeds=2, lanes=2)
+    assert fitted.hparams == {} and fitted.seeds.tolist() == [0, 1]
+    same(fitted.variables, jax.tree.map(lambda leaf: leaf[2:4], population.variables))
+
+
+def test_every_member_has_its_own_end_and_best_epoch(grid):
+    given = {"hparams": grid, "seeds": 2, "lanes": 2, "epochs": 8, **SCORED}
+    whole, fitted = fit(learner, **given), fit(learner, patience=1, **given)
+    ends = fitted.status.epochs
+    assert len(set(ends.tolist())) > 1 and ends.min() < 8, "these seeds show nothing: all members end together"
+    for i, end in enumerate(ends):
+        waited = whole.history["validation"][i, : end + 1]
+        assert np.isnan(fitted.history["validation"][i, end:]).all()
+        same(fitted.history["validation"][i, :end], waited[:end])
+        best = int(np.argmin(waited[:end])) + 1
+        assert int(fitted.status.best_epoch[i]) == best
+        assert end == 8 or best == end - 1
+        shorter = fit(learner, **{**given, "epochs": best})
+        same(fitted.take(i).variables, shorter.take(i).state.variables)
+
+
+# Runs that diverge
+
+
+@pytest.mark.parametrize(("bad", "epoch"), [(1, 1), (2, 1), (3, 1), (8, 3), (15, 5)])
+def test_a_diverging_run_goes_back_to_its_last_good_epoch(bad, epoch):
+    with pytest.warns(RuntimeWarning, match=f"the run diverged in epoch {epoch} at step {bad}; its state") as caught:
+        fitted = fit(spoilt(bad), **SCORED)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    good = epoch - 1
+    assert tuple(map(int, fitted.status))[::2] == (good, epoch)
+    assert int(fitted.status.diverged_step) == bad
+    assert fitted.describe() == f"diverged in epoch {epoch} at step {bad}"
+    loss, validation = fitted.history["loss"], fitted.history["validation"]
+    assert loss.shape == (5,) and np.isfinite(loss[:good]).all() and np.isnan(loss[good:]).all()
+    assert np.isfinite(validation[:good]).all() and np.isnan(validation[epoch:]).all()
+    if good:
+        same(fitted.state, trained(good, spoilt(bad))[0])
+        assert 0 < int(fitted.status.best_epoch) <= good
+    else:
+        state, run_key = ja.training.initialise(Line(), spoilt(bad), DATA, key())
+        same(fitted.state, state)
+        same(fitted.variables, state.variables)
+    assert np.isposinf(fitted.final())
+
+
+def test_parameters_that_no_loss_has_seen_count_too():
+    def late(bad):
+        inner = learner()
+
+        def step(variables, state, batch, key):
+            variables, new, metrics = inner.step(variables, state[1], batch, key)
+            poison = jnp.where(state[0] + 1 == bad, jnp.inf, 0.0)
+            return jax.tree.map(lambda leaf: leaf + poison, variables), (state[0] + 1, new), metrics
+
+        return ja.Learner(lambda variables: (jnp.zeros((), jnp.int32), inner.init(variables)), step)
+
+    # Spoilt after step 6, the last of epoch 2: no loss of that epoch saw it.
+    with pytest.warns(RuntimeWarning, match="in epoch 2 at step 6"):
+        fitted = fit(late(6))
+    assert int(fitted.status.epochs) == 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fitted.state))
+    # Spoilt after step 4: the loss of step 5 shows it.
+    with pytest.warns(RuntimeWarning, match="in epoch 2 at step 5"):
+        fit(late(4))
+
+
+def test_the_players_of_a_chain_are_watched_too():
+    pair = ja.chain(healthy=learner(), ill=spoilt(5))
+    with pytest.warns(RuntimeWarning, match="in epoch 2 at step 5"):
+        fitted = fit(pair)
+    assert sorted(fitted.history) == ["healthy/loss", "ill/loss"]
+
+
+@pytest.mark.parametrize("lanes", [None, 2])
+def test_a_member_that_diverges_changes_no_other(lanes):
+    given = {"lanes": lanes, "mesh": mesh_of(2), "seeds": 1}
+    healthy = fit(learner, hparams={"lr": [0.01, 0.02, 0.05, 0.1]}, **given)
+    with pytest.warns(RuntimeWarning, match=re.escape("member 1 (lr=1e+30) diverged in epoch 1 at step")) as caught:
+        ill = fit(learner, hparams={"lr": [0.01, 1e30, 0.05, 0.1]}, **given)
+    assert len(caught) == 1
+    for i in (0, 2, 3):
+        same(ill.take(i)[:4], healthy.take(i)[:4])
+        assert int(ill.status.diverged_epoch[i]) == 0
+    assert np.isposinf(ill.final()[1]) and ill.best() != 1
+    assert ill.describe(1).startswith("diverged") and ill.describe(0) == "trained"
+
+
+def test_each_warning_names_its_member():
+    with pytest.warns(RuntimeWarning) as caught:
+        fitted = fit(lambda bad, weight: spoilt(bad), hparams={"bad": [2, 99, 5], "weight": [0.5, 0.5, 0.25]})
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == 2
+    assert said[0].startswith("member 0 (bad=2, weight=0.5) diverged in epoch 1 at step 2")
+    assert said[1].startswith("member 2 (bad=5, weight=0.25) diverged in epoch 2 at step 5")
+    assert fitted.best() == 1
+    with pytest.warns(RuntimeWarning, match=re.escape("member 1 (seed 1) diverged")):
+        fitted = fit(spoilt(1), seeds=2)
+    with pytest.raises(ValueError, match="every member diverged"):
+        fitted.best()
+
+
+# Progress
+
+
+def test_progress_tells_every_chunk_and_no_chunk_compiles_anything(grid):
+    seen, compiled = [], []
+    traced = 0
+
+    def counted(variables, batch, key):
+        nonlocal traced
+        traced += 1
+        return squared()(variables, batch, key)
+
+    def compiling(event, seconds, **_):
+        if "backend_compile" in event:
+            compiled.append(seconds)
+
+    def show(progress):
+        seen.append((progress, traced, len(compiled)))
+
+    def factory(lr):
+        return ja.descend(counted, optax.sgd(lr))
+
+    jax.monitoring.register_event_duration_secs_listener(compiling)
+    try:
+        fitted = fit(factory, hparams=grid, epochs=30, mesh=mesh_of(2), lanes=1, progress=show, **SCORED)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    epochs = [progress.epoch for progress, _, _ in seen]
+    assert epochs[0] == 0 and epochs[-1] == 30 and len(epochs) > 3
+    assert epochs == sorted(set(epochs))
+    # Chunks of several lengths ran.
+    assert len(set(np.diff(epochs))) > 1
+    assert {count for _, count, _ in seen} == {traced} and traced > 0
+    assert {count for _, _, count in seen} == {len(compiled)} and compiled
+    last = seen[-1][0]
+    assert (last.epochs, last.training) == (30, 3)
+    same(last.loss, fitted.history["loss"][:, -1])
+    same(last.validation, fitted.history["validation"][:, -1])
+    assert last.compile_seconds > 0 and last.run_seconds > 0
+    assert last.steps_per_second == pytest.approx(30 * STEPS * 3 / last.run_seconds)
+
+
+def test_progress_prints_unless_told_not_to(capsys):
+    fit(epochs=2, progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "epoch 2/2" in err
+    fit(epochs=2, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_record_is_json():
+    fitted = fit(epochs=np.int64(2), batch_size=np.int32(8), patience=np.int64(1), **SCORED)
+    record = json.loads(json.dumps(fitted.record))
+    assert record == fitted.record
+    assert (record["epochs"], record["batch_size"], record["patience"]) == (2, 8, 1)
+    assert record["key"] == np.asarray(jax.random.key_data(key())).tolist()
+    assert len(record["data"]) == 2 and record["compile_seconds"] > 0
+
+
+# Going on
+
+
+@pytest.mark.parametrize("given", [{}, SCORED, {**SCORED, "patience": 2}], ids=["plain", "scored", "patient"])
+def test_going_on_gives_the_bits_of_an_uninterrupted_run(tmp_path, given):
+    whole = fit(epochs=8, **given)
+    for epochs in (1, 3, 3, 8, 8):
+        fitted = fit(epochs=epochs, checkpoint=tmp_path / "fit.safetensors", **given)
+        assert {values.shape for values in fitted.history.values()} == {(epochs,)}
+    same_fit(fitted, whole)
+
+
+def test_a_population_goes_on_with_the_same_bits(tmp_path, grid):
+    given = {"hparams": grid, "seeds": 2, "lanes": 2, "mesh": mesh_of(2), "patience": 1, **SCORED}
+    whole = fit(learner, epochs=8, **given)
+    for epochs in (2, 5, 8):
+        fitted = fit(learner, epochs=epochs, checkpoint=tmp_path / "fit", **given)
+    same_fit(fitted, whole)
+
+
+def test_what_diverged_stays_so(tmp_path):
+    given = {"hparams": {"bad": [5, 99]}, "lanes": 2}
+    with pytest.warns(RuntimeWarning, match="member 0"):
+        whole = fit(spoilt, epochs=5, **given)
+    for epochs in (1, 3, 5):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted = fit(spoilt, epochs=epochs, checkpoint=tmp_path / "fit", **given)
+        assert len(caught) == (epochs > 1)
+    same_fit(fitted, whole)
+
+
+def test_a_fit_that_was_killed_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
+    epochs = []
+
+    def kill(progress):
+        epochs.append(progress.epoch)
+        if progress.epoch > 10:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "fit"
+    with pytest.raises(KeyboardInterrupt):
+        fit(epochs=30, checkpoint=path, progress=kill, **SCORED)
+    assert 0 < ja.checkpoint.load(path).history["loss"].shape[-1] < 30
+    killed = len(epochs)
+    fitted = fit(epochs=30, checkpoint=path, progress=lambda progress: epochs.append(progress.epoch), **SCORED)
+    same_fit(fitted, fit(epochs=30, **SCORED))
+    # It did not begin anew.
+    assert epochs[killed] == 0 and epochs[killed + 1] > epochs[killed - 2]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, grid):
+    folder = tmp_path_factory.mktemp("saved")
+    fit(checkpoint=folder / "single", epochs=1, **SCORED)
+    fitted = fit(learner, hparams=grid, seeds=2, lanes=2, checkpoint=folder / "many", epochs=1)
+    ja.checkpoint.save(fitted.take(0), folder / "taken")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"key": jax.random.key(8)}, "another key"),
+        ({"batch_size": 7}, "another batch_size"),
+        ({"data": ja.Batch(DATA.x.at[3, 2].add(1e-3))}, "another data"),
+        ({"validation": ja.Batch(VALID.x[1:])}, "another data"),
+        ({"validation": None, "score": None}, "another data"),
+        ({"patience": 3}, "another patience"),
+        ({"seeds": 1}, "other seeds"),
+        ({"learner": learner, "hparams": {"lr": [0.1]}}, "other hparams"),
+    ],
+    ids=lambda given: "" if isinstance(given, str) else next(iter(given)),
+)
+def test_a_checkpoint_of_another_fit_is_refused(saved, given, message):
+    with pytest.raises(ValueError, match=message):
+        fit(**{**SCORED, "checkpoint": saved / "single", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hparams": ja.grid(lr=[0.01, 0.05, 0.2])}, "other hparams"),
+        ({"hparams": ja.grid(lr=[0.01, 0.05])}, "other hparams"),
+        ({"seeds": 1, "hparams": ja.grid(lr=[0.01, 0.01, 0.05, 0.05, 0.1, 0.1])}, "other seeds"),
+        ({"lanes": 3}, "another lanes"),
+    ],
+)
+def test_a_checkpoint_of_another_population_is_refused(saved, given, message):
+    many = {"hparams": ja.grid(lr=[0.01, 0.05, 0.1]), "seeds": 2, "lanes": 2, "checkpoint": saved / "many"}
+    with pytest.raises(ValueError, match=message):
+        fit(learner, **{**many, **given})
+
+
+def test_a_member_that_was_taken_out_is_no_checkpoint_of_a_single_run(saved):
+    with pytest.raises(ValueError, match="another lanes"):
+        fit(checkpoint=saved / "taken")
+
+
+def test_a_checkpoint_of_other_arrays_is_refused(saved):
+    class Longer(Line):
+        def init(self, key, x, cond=None):
+            return super().init(key, jnp.concatenate([x, x], -1))
+
+    given = {"key": key(), "epochs": 5, "batch_size": BATCH, "progress": False, "checkpoint": saved / "single"}
+
+    def objective(variables, batch, key):
+        return squared()({"params": {**variables["params"], "w": variables["params"]["w"][:5]}}, batch, key)
+
+    def score(variables, batch, key=None):
+        return errors({"params": {**variables["params"], "w": variables["params"]["w"][:5]}}, batch)
+
+    longer = ja.descend(objective, optax.sgd(0.05, momentum=0.9))
+    with pytest.raises(ValueError, match="another model"):
+        ja.fit(Longer(), longer, DATA, validation=VALID, score=score, **given)
+    with pytest.raises(ValueError, match="does not fit this learner"):
+        fit(ja.descend(squared(), optax.adam(0.1)), checkpoint=saved / "single", **SCORED)
+
+
+def test_fewer_epochs_than_were_trained_cannot_be_given_back(saved, tmp_path):
+    path = tmp_path / "fit"
+    fit(epochs=3, checkpoint=path)
+    with pytest.raises(ValueError, match="3 epochs, more than the 2 asked for"):
+        fit(epochs=2, checkpoint=path)
+
+
+def test_a_damaged_checkpoint_is_refused(saved, tmp_path):
+    content = bytearray((saved / "single").read_bytes())
+    content[-3] ^= 1
+    (tmp_path / "fit").write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        fit(checkpoint=tmp_path / "fit", **SCORED)
+
+
+# What no fit begins with
+
+
+def holed(value, dtype=np.float32):
+    x = np.array(DATA.x, dtype)
+    x[5, 3] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"data": DATA.x}, TypeError, "must be a Batch: write Batch"),
+        ({"data": ja.Batch([[1.0, 2.0]])}, TypeError, "data.x is list, but must be an array"),
+        ({"data": ja.Batch(DATA.x, [[1.0]] * ROWS)}, TypeError, "data.cond is list, but must be an array"),
+        ({"data": ja.Batch(DATA.x[:0])}, ValueError, "no rows"),
+        ({"data": ja.Batch(DATA.x, DATA.x[:7])}, ValueError, r"cond has shape \(7,\), but x has \(24,\)"),
+        ({"data": ja.Batch(np.arange(48).reshape(24, 2))}, TypeError, r"data.x holds int64.*astype\(np.float32\)"),
+        ({"data": ja.Batch(DATA.x > 0.5)}, TypeError, "data.x holds bool"),
+        ({"data": ja.Batch(holed(np.nan))}, ValueError, r"data.x holds nan in row 5 and column 3 \(counted from 0\)"),
+        ({"data": ja.Batch(holed(-np.inf))}, ValueError, "data.x holds -inf in row 5 and column 3"),
+        ({"data": ja.Batch(holed(1e300, np.float64))}, ValueError, r"1e\+300 in row 5 and column 3.*no finite float32"),
+        ({"data": ja.Batch(DATA.x, holed(np.nan)[:, 3])}, ValueError, r"data.cond holds nan in row 5 \(counted"),
+        ({"data": ja.Batch(DATA.x, holed(np.nan)[..., None])}, ValueError, "in row 5 and column 3, 0 "),
+        ({"validation": ja.Batch(holed(np.nan)), "score": errors}, ValueError, "validation.x holds nan in row 5"),
+        ({"validation": ja.Batch(DATA.x[:0]), "score": errors}, ValueError, "validation has no rows"),
+        ({"validation": DATA.x, "score": errors}, TypeError, "validation is .*, but must be a Batch"),
+        ({"validation": VALID}, ValueError, "validation was given alone.*add score="),
+        ({"score": errors}, ValueError, "score was given alone.*add validation="),
+        ({"patience": 3}, ValueError, "patience was given, but early stopping needs validation"),
+        ({"patience": 0, **SCORED}, ValueError, "patience is 0"),
+        ({"key": 0}, TypeError, r"write jax.random.key\(0\)"),
+        ({"key": np.array([0, 1], np.uint32)}, TypeError, "a legacy uint32 key"),
+        ({"epochs": 0}, ValueError, "epochs is 0, but must be a whole number ≥ 1"),
+        ({"epochs": -1}, ValueError, "epochs is -1"),
+        ({"epochs": 2.5}, TypeError, "epochs is 2.5"),
+        ({"epochs": 2.0}, TypeError, "epochs is 2.0"),
+        ({"epochs": True}, TypeError, "epochs is True"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0, but must be a whole number from 1 to 24"),
+        ({"batch_size": -8}, ValueError, "batch_size is -8"),
+        ({"batch_size": 25}, ValueError, "batch_size is 25, .* from 1 to 24, the number of examples"),
+        ({"batch_size": None}, TypeError, "batch_size is None"),
+        ({"learner": learner, "seeds": 0, "hparams": {"lr": [0.1]}}, ValueError, "seeds is 0"),
+        ({"seeds": 1.0}, TypeError, "seeds is 1.0"),
+        ({"seeds": 2, "lanes": 0}, ValueError, "lanes is 0"),
+        ({"mesh": mesh_of(2)}, ValueError, "mesh was given for a single run"),
+        ({"lanes": 4}, ValueError, "lanes was given for a single run"),
+        ({"learner": optax.sgd(0.1)}, TypeError, "learner is .*, but must be a Learner or a factory"),
+        ({"learner": lambda lr: learner(lr)}, ValueError, r"the factory needs lr.*hparams=grid\(lr="),
+        ({"hparams": {"lr": [0.1]}}, ValueError, "hparams lr were given with a finished learner"),
+        ({"learner": learner, "hparams": {"rl": [0.1]}}, ValueError, "no hyperparameter of the factory 'rl'.*is: lr"),
+        (
+            {"learner": lambda batch, beta, lr: learner(lr), "hparams": {"betta": [0.1], "lr": [0.1]}},
+            ValueError,
+            "'betta'; there is: beta, batch, lr",
+        ),
+        (
+            {"learner": lambda lr, *, beta: learner(lr), "hparams": {"lr": [0.1]}},
+            ValueError,
+            r"needs beta, but hparams has lr: add hparams=grid\(beta",
+        ),
+        (
+            {"learner": lambda a, b: learner(a), "hparams": {"a": [0.1], "b": [1, 2]}},
+            ValueError,
+            "must be columns of one length",
+        ),
+        ({"learner": learner, "hparams": {"lr": []}}, ValueError, "must be columns of one length"),
+        ({"learner": learner, "hparams": {"lr": [[0.1]]}}, ValueError, "must be columns of one length"),
+        ({"learner": learner, "hparams": {"lr": [0.1, np.nan]}}, ValueError, r"hparams lr holds \[0.1, nan\]"),
+        ({"learner": learner, "hparams": {"lr": ["a"]}}, TypeError, "hparams lr holds <U1, but must hold plain num"),
+    ],
+    ids=lambda given: ("_".join(given) if isinstance(given, dict) else ""),
+)
+def test_what_is_refused(given, error, message):
+    with pytest.raises(error, match=message):
+        fit(**given)
+
+
+def test_a_factory_may_take_any_name_and_have_defaults():
+    def factory(lr=0.05, **others):
+        assert set(others) <= {"beta"}
+        return learner(lr)
+
+    same(fit(factory).state, fit().state)
+    fitted = fit(factory, hparams={"beta": [1, 2]}, lanes=2)
+    same(fitted.take(0).variables, fitted.take(1).variables)
