@@ -250,7 +250,7 @@ def gan(**discriminator):
 
 
 def step(model, x, cond=None, **hparams):
-    variables = jax.jit(model.init)(jax.random.key(1), x, cond)
+    variables = model.init(jax.random.key(1), x, cond)
     objective = learner.objective(model, adversarial.discriminator, **hparams)
     descend = learner.descend(objective, optax.sgd(0.1), wrt=("discriminator",))
     after, _, metrics = jax.jit(descend.step)(variables, descend.init(variables), Batch(x, cond), jax.random.key(2))
@@ -276,7 +276,7 @@ def test_the_penalty_of_a_real_critic_is_the_one_of_every_examples_gradient():
     # The generator's last layer is blank: fakes are zeros, and the points lie between 0 and x = 0.
     x = jnp.zeros((6, 5))
     model = gan(activation=nn.tanh)
-    variables = jax.jit(model.init)(jax.random.key(1), x)
+    variables = model.init(jax.random.key(1), x)
     variables["params"]["generator"]["Dense_1"] = jax.tree.map(
         jnp.zeros_like, variables["params"]["generator"]["Dense_1"]
     )

@@ -34,7 +34,7 @@ def data(n=8, columns=5):
 
 def autoencoder(**hparams):
     ae = models.AE(networks.MLP((6, 3), **hparams), networks.MLP((6, 5), **hparams))
-    return ae, jax.jit(ae.init)(jax.random.key(1), data().x)
+    return ae, ae.init(jax.random.key(1), data().x)
 
 
 def quadratic(variables, batch, key):
@@ -101,9 +101,9 @@ def test_the_score_is_the_loss_in_inference_mode():
 
 def test_the_score_passes_the_key_and_the_hyperparameters_on():
     vae = models.VAE(networks.MLP((6,)), networks.MLP((5,)), latent=2)
-    variables = jax.jit(vae.init)(jax.random.key(1), data().x)
+    variables = vae.init(jax.random.key(1), data().x)
     score = jax.jit(learner.score(vae, losses.elbo, beta=0.5))
-    values, aux = losses.elbo(vae.bind(variables), data(), None)
+    _, aux = losses.elbo(vae.bind(variables), data(), None)
     np.testing.assert_allclose(score(variables, data()), aux["nll"] + 0.5 * aux["kl"], rtol=1e-6)
     drawn = [score(variables, data(), jax.random.key(n)) for n in (0, 0, 1)]
     same(drawn[0], drawn[1])
@@ -114,7 +114,7 @@ def test_the_score_passes_the_key_and_the_hyperparameters_on():
 def test_the_condition_reaches_the_loss():
     ae = models.AE(networks.MLP((3,)), networks.MLP((5,)))
     batch = Batch(data().x, jax.random.normal(jax.random.key(4), (8, 2)))
-    variables = jax.jit(ae.init)(jax.random.key(1), *batch)
+    variables = ae.init(jax.random.key(1), *batch)
     expected = ((ae.apply(variables, *batch) - batch.x) ** 2).sum(-1)
     np.testing.assert_allclose(learner.score(ae, losses.reconstruction)(variables, batch), expected, rtol=1e-6)
     value, _ = learner.objective(ae, losses.reconstruction)(variables, batch, jax.random.key(2))
@@ -142,7 +142,7 @@ def test_a_metric_cannot_take_the_place_of_the_loss():
 
 def test_a_traced_hyperparameter_gives_what_the_number_gives():
     vae = models.VAE(networks.MLP((6,)), networks.MLP((5,)), latent=2)
-    variables = jax.jit(vae.init)(jax.random.key(1), data().x)
+    variables = vae.init(jax.random.key(1), data().x)
 
     def value(beta, free_bits):
         objective = learner.objective(vae, losses.elbo, beta=beta, free_bits=free_bits)
@@ -237,7 +237,7 @@ def test_what_is_no_gradient_transformation_is_refused(tx):
 def players():
     """A GAN, its variables with a generator that makes the same known fake of any z, and real examples."""
     gan = models.GAN(networks.MLP((6, 5), norm=True), networks.MLP((6, 1), norm=True), latent=2)
-    variables = jax.jit(gan.init)(jax.random.key(1), data().x)
+    variables = gan.init(jax.random.key(1), data().x)
     fake = jnp.arange(5.0) / 5
     variables["params"]["generator"]["Dense_1"] = {"kernel": jnp.zeros((6, 5)), "bias": fake}
     return gan, variables, np.float64(fake)
@@ -393,7 +393,7 @@ def test_a_scheduled_learning_rate_is_optaxs_own():
 
 def test_a_warm_up_of_beta():
     vae = models.VAE(networks.MLP((6,)), networks.MLP((5,)), latent=2)
-    variables = jax.jit(vae.init)(jax.random.key(1), data().x)
+    variables = vae.init(jax.random.key(1), data().x)
     warm_up = learner.schedule(
         lambda beta: learner.descend(learner.objective(vae, losses.elbo, beta=beta), optax.adam(1e-2)),
         beta=optax.linear_schedule(0.0, 1.0, 2),

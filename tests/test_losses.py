@@ -322,7 +322,7 @@ def test_contractive_of_an_image_encoder_is_jacfwds(rng):
 def test_contractive_trains_a_module():
     ae = models.AE(networks.MLP((4, 3), activation=nn.tanh), networks.MLP((5,)))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = jax.jit(ae.init)(jax.random.key(1), x)
+    variables = ae.init(jax.random.key(1), x)
 
     def by_hand(variables):
         def encode(x):
@@ -345,7 +345,7 @@ def test_contractive_trains_a_module():
 def test_contractive_takes_a_module_with_dropout():
     ae = models.AE(networks.MLP((64, 3), dropout=0.5), networks.MLP((5,)))
     x = jnp.ones((6, 5))
-    variables = jax.jit(ae.init)(jax.random.key(1), x)
+    variables = ae.init(jax.random.key(1), x)
     descend = learner.descend(learner.objective(ae, losses.contractive), optax.sgd(0.1))
     variables, _, metrics = jax.jit(descend.step)(variables, descend.init(variables), Batch(x), jax.random.key(2))
     assert np.isfinite(metrics["loss"])
@@ -355,7 +355,7 @@ def test_contractive_takes_a_module_with_dropout():
 def test_contractive_refuses_batch_norm_in_training_and_scores_with_it():
     ae = models.AE(networks.MLP((4, 3), norm=True), networks.MLP((5,)))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = jax.jit(ae.init)(jax.random.key(1), x)
+    variables = ae.init(jax.random.key(1), x)
     objective = learner.objective(ae, losses.contractive)
     # It left a dead tracer in the running averages, and an error that named neither.
     with pytest.raises(ValueError, match=r"batch norm trains inside a gradient.*norm=False"):
@@ -372,7 +372,7 @@ def test_contractive_refuses_batch_norm_in_training_and_scores_with_it():
 def test_batch_norm_in_the_decoder_trains_beside_a_contractive_encoder():
     ae = models.AE(networks.MLP((3,)), networks.MLP((4, 5), norm=True))
     x = jax.random.normal(jax.random.key(0), (6, 5))
-    variables = jax.jit(ae.init)(jax.random.key(1), x)
+    variables = ae.init(jax.random.key(1), x)
     _, (written, _) = jax.jit(learner.objective(ae, losses.contractive))(variables, Batch(x), jax.random.key(2))
     assert (written["batch_stats"]["decoder"]["BatchNorm_0"]["BatchNorm_0"]["mean"] != 0).any()
 

@@ -37,7 +37,7 @@ class Identity(nn.Module):
 def test_ae_is_decoder_after_encoder():
     x, cond = arrays((6, 3))
     ae = models.AE(mlp(2), mlp(5))
-    variables = jax.jit(ae.init)(jax.random.key(2), x, cond)
+    variables = ae.init(jax.random.key(2), x, cond)
     parts = {
         name: {collection: tree[name] for collection, tree in variables.items()} for name in ("encoder", "decoder")
     }
@@ -52,7 +52,7 @@ def test_ae_is_decoder_after_encoder():
 def test_vae_posterior_is_a_dense_head_on_the_encoders_features():
     x, _ = arrays(None)
     vae = models.VAE(networks.MLP((4,)), networks.MLP((5,)), latent=2)
-    variables = jax.jit(vae.init)(jax.random.key(2), x)
+    variables = vae.init(jax.random.key(2), x)
     posterior = vae.bind(variables).encode(x)
     params = variables["params"]
     features = networks.MLP((4,)).apply({"params": params["encoder"]}, x)
@@ -92,7 +92,7 @@ def test_every_draw_belongs_to_its_row_of_the_condition():
 def test_the_methods_of_ae(cond):
     x, cond = arrays(cond)
     ae = models.AE(mlp(2), mlp(5))
-    variables = jax.jit(ae.init)(jax.random.key(2), x, cond)
+    variables = ae.init(jax.random.key(2), x, cond)
     assert set(variables["params"]) == {"encoder", "decoder"}
     bound = ae.bind(variables)
     assert bound.encode(x, cond).shape == (6, 2)
@@ -104,7 +104,7 @@ def test_the_methods_of_ae(cond):
 def test_the_methods_of_vae(cond):
     x, cond = arrays(cond)
     vae = models.VAE(mlp(7), mlp(5), latent=3)
-    variables = jax.jit(vae.init)(jax.random.key(2), x, cond)
+    variables = vae.init(jax.random.key(2), x, cond)
     assert set(variables["params"]) == {"encoder", "decoder", "head"}
     bound = vae.bind(variables)
     assert bound.encode(x, cond).mean.shape == bound.encode(x, cond).logvar.shape == (6, 3)
@@ -121,7 +121,7 @@ def test_the_methods_of_vae(cond):
 def test_the_methods_of_gan(cond):
     x, cond = arrays(cond)
     gan = models.GAN(mlp(5), mlp(1), latent=3)
-    variables = jax.jit(gan.init)(jax.random.key(2), x, cond)
+    variables = gan.init(jax.random.key(2), x, cond)
     assert set(variables["params"]) == {"generator", "discriminator"}
     bound = gan.bind(variables)
     assert bound.generate(jax.random.key(3), 6, cond).shape == (6, 5)
@@ -150,10 +150,10 @@ def test_a_sequential_is_a_part(cond):
     encoder = nn.Sequential([networks.MLP((4,)), nn.relu, nn.Dense(2)])
     decoder = nn.Sequential([networks.MLP((4,)), nn.relu, nn.Dense(5)])
     for model in (models.AE(encoder, decoder), models.VAE(encoder, decoder, latent=2)):
-        variables = jax.jit(model.init)(jax.random.key(2), x, cond)
+        variables = model.init(jax.random.key(2), x, cond)
         assert model.bind(variables)(x, cond).shape == (6, 5)
     gan = models.GAN(decoder, nn.Sequential([networks.MLP((4,)), nn.Dense(1)]), latent=2)
-    variables = jax.jit(gan.init)(jax.random.key(2), x, cond)
+    variables = gan.init(jax.random.key(2), x, cond)
     assert gan.bind(variables).generate(jax.random.key(3), 6, cond).shape == (6, 5)
 
 

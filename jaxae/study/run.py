@@ -1,120 +1,31 @@
-"""A recipe run from data to report, and what a trained folder can do afterwards.
+"""A recipe run from data to report."""
 
-A recipe is a module (see `jaxae.recipes`); everything that recipes share is here: reading, splitting and scaling the
-data, the population, the folder that appears whole or not at all.
-"""
-
-import csv
 import dataclasses
-import functools
 import importlib.metadata
-import inspect
-import itertools
 import json
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxae import __version__, checkpoint, checks, data, losses, report
+from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.fitting import fit
-from jaxae.learner import score
 from jaxae.population import grid
 from jaxae.progress import Progress
 from jaxae.result import Fit
-from jaxae.types import Batch, Key, Score, Variables
+from jaxae.study.folder import appearing, usable_target, write_history, write_json
+from jaxae.study.nouns import Source, Study, sweepable, usable
+from jaxae.types import Batch, Key
 
-__all__ = ["Source", "Study", "Trained", "evidence", "load", "sweepable", "train"]
+__all__ = ["train"]
 
 RANDOM_DRAWS = ("data", "split", "fit", "evaluation")
 """What the key of a study is split into, in this order."""
-
-
-class Source(NamedTuple):
-    """Rows as they come, before anything is done to them.
-
-    Attributes:
-        values: (n, d) float64 in the user's units.
-        columns: d names.
-        labels: (n,) int for colouring pictures, or None; no model sees them.
-        notes: what was left out or filled in, in words.
-    """
-
-    values: np.ndarray
-    columns: tuple[str, ...]
-    labels: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Study(NamedTuple):
-    """A trained model beside its data: what a recipe's evaluation and pictures are made from.
-
-    Attributes:
-        settings: the recipe's settings.
-        model: the module.
-        variables: of the member at hand.
-        train: (n, variables) float32 rows, scaled as the model sees them.
-        validation: rows by which the best epoch and the best member were chosen.
-        test: rows that nothing has seen but the final figures.
-        labels: of the test rows, or None.
-        scaling: from the user's columns and units to the model's, and back.
-    """
-
-    settings: Any
-    model: Any
-    variables: Variables
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    labels: np.ndarray | None
-    scaling: data.Scaling
-
-    @property
-    def bound(self) -> Any:
-        """The model with its variables."""
-        return self.model.bind(self.variables)
-
-
-@functools.cache
-def _bounds(model: Any, nll: Callable[..., Any]) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Return the compiled (variables, x, key) -> both bounds, one program for all members of a population."""
-    elbo = score(model, losses.elbo, nll=nll)
-    tighter = score(model, losses.importance_weighted, nll=nll, samples=16)
-
-    def mean(values: Score, variables: Variables, x: jax.Array, keys: Key) -> jax.Array:
-        return -jax.lax.map(lambda key: values(variables, Batch(x), key).mean(), keys).mean()
-
-    def both(variables: Variables, x: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
-        first, second = jax.random.split(key)
-        return (
-            mean(elbo, variables, x, jax.random.split(first, 64)),
-            mean(tighter, variables, x, jax.random.split(second, 4)),
-        )
-
-    return jax.jit(both)
-
-
-def evidence(study: Study, rows: np.ndarray, key: Key, nll: Callable[..., Any]) -> dict[str, float]:
-    """Return the mean bounds on the log-likelihood of rows (n, variables), in nats per row.
-
-    `elbo` averages 64 draws of every row's posterior; `importance_weighted_bound` has 16 samples and averages 4 draws.
-    """
-    elbo, tighter = _bounds(study.model, nll)(study.variables, rows, key)
-    return {"elbo": float(elbo), "importance_weighted_bound": float(tighter)}
-
-
-def sweepable(recipe: ModuleType) -> list[str]:
-    """Return the settings that can differ between the members of one population: the learner's keyword arguments."""
-    parameters = inspect.signature(recipe.learner).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def train(
@@ -154,7 +65,7 @@ def train(
     if seeds is not None:
         checks.whole("seeds", seeds)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
-    target = _target(Path(out))
+    target = usable_target(Path(out))
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
     source = _source(recipe, settings, keys["data"], path, impute)
     study = _prepared(recipe, settings, source, keys["split"])
@@ -168,7 +79,7 @@ def train(
         return recipe.learner(study.model, settings, steps, **hparams)
 
     judge = recipe.score(study.model, settings)
-    with _appearing(target) as folder:
+    with appearing(target) as folder:
         fitted = fit(
             study.model,
             factory if many else factory(**{option: values[0] for option, values in defaults.items()}),
@@ -191,90 +102,12 @@ def train(
             )
         checkpoint.save(fitted, folder / "model.safetensors")
         config = _config(name, recipe, settings, source, study, seed, seeds, sweep or {}, command, path, impute, fitted)
-        _write_json(folder / "config.json", config)
-        _write_history(folder / "history.csv", fitted)
-        _write_json(folder / "timing.json", _timing(fitted, rows // settings.batch_size))
+        write_json(folder / "config.json", config)
+        write_history(folder / "history.csv", fitted)
+        write_json(folder / "timing.json", _timing(fitted, rows // settings.batch_size))
         _judge(folder, recipe, study, fitted, keys["evaluation"], sorted(sweep or {}))
         report.write_page(folder)
     return target
-
-
-class Trained(NamedTuple):
-    """A trained folder: its operations take and give rows in the user's columns and units.
-
-    Attributes:
-        recipe: the module.
-        study: with the variables of the member at hand; its rows are empty.
-        config: what `config.json` holds.
-    """
-
-    recipe: ModuleType
-    study: Study
-    config: dict[str, Any]
-
-    @property
-    def latent_columns(self) -> tuple[str, ...]:
-        """Names of the columns of a code."""
-        return tuple(f"z{i}" for i in range(self.study.settings.latent))
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """Return the codes (n, latent) of rows (n, d)."""
-        return np.asarray(self._operation("encode")(self.study.bound, jnp.asarray(self.study.scaling.apply(values))))
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Return the rows (n, d) of codes (n, latent)."""
-        decoded = self._operation("decode")(self.study.bound, jnp.asarray(codes, jnp.float32))
-        return self.study.scaling.invert(np.asarray(decoded))
-
-    def reconstruct(self, values: np.ndarray) -> np.ndarray:
-        """Return the reconstructions (n, d) of rows (n, d)."""
-        return self.decode(self.encode(values))
-
-    def sample(self, key: Key, n: int) -> np.ndarray:
-        """Return n new rows (n, d)."""
-        checks.whole("rows", n)
-        return self.study.scaling.invert(np.asarray(self._operation("sample")(self.study.bound, key, n)))
-
-    def _operation(self, name: str) -> Callable[..., Any]:
-        if not hasattr(self.recipe, name):
-            able = [other for other in ("encode", "decode", "sample") if hasattr(self.recipe, other)]
-            raise ValueError(f"a model of recipe {self.config['recipe']!r} cannot {name}; it can {', '.join(able)}")
-        return getattr(self.recipe, name)
-
-
-def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], member: int | None = None) -> Trained:
-    """Return a trained folder, ready to use.
-
-    Args:
-        folder: that `train` wrote.
-        find: recipe's name -> its module.
-        member: of a population; None takes the best by validation.
-
-    Raises:
-        ValueError: if the folder is no trained folder, damaged, or has no such member.
-    """
-    folder = Path(folder)
-    config, metrics = (_read_json(folder / name) for name in ("config.json", "metrics.json"))
-    recipe = find(config["recipe"])
-    try:
-        settings = recipe.Settings(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in config["settings"].items()}
-        )
-        scaling = data.Scaling(
-            tuple(config["scaling"]["columns"]),
-            *(np.asarray(config["scaling"][part], np.float64) for part in ("offset", "scale")),
-        )
-        model = recipe.model(settings, int(scaling.varying.sum()))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'config.json'} does not describe a trained {config['recipe']}: {error}") from None
-    fitted = checkpoint.load(folder / "model.safetensors")
-    if fitted.members is not None:
-        fitted = fitted.take(metrics["best"] if member is None else member)
-    elif member not in (None, 0):
-        raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
-    none = np.zeros((0, int(scaling.varying.sum())), np.float32)
-    study = Study(settings, model, _usable(recipe, fitted), none, none, none, None, scaling)
-    return Trained(recipe, study, config)
 
 
 def _grid(recipe: ModuleType, settings: Any, sweep: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -315,51 +148,11 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key) -> St
     return Study(settings, model, {}, train_rows, validation, test, labels, scaling)
 
 
-def _target(out: Path) -> Path:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file, but the results need a folder: give another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise ValueError(f"{out} holds something else than a trained model: give a new folder with --out")
-    return out
-
-
-class _appearing:  # noqa: N801  (used as a verb)
-    """A folder that appears under its name when the block ends well, and leaves nothing behind when it does not."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __enter__(self) -> Path:
-        try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}."))
-        except OSError as error:
-            raise ValueError(f"cannot write to {self.target}: {error.strerror}; give another --out") from None
-        return self.folder
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return
-        os.chmod(self.folder, 0o755)
-        if self.target.exists():
-            old = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}.old."))
-            os.replace(self.target, old / "run")
-            os.replace(self.folder, self.target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(self.folder, self.target)
-
-
 def _mesh() -> jax.sharding.Mesh | None:
     count = len(jax.devices())
     if count == 1:
         return None
     return jax.make_mesh((count,), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
-
-
-def _usable(recipe: ModuleType, fitted: Fit) -> Variables:
-    return recipe.final(fitted) if hasattr(recipe, "final") else fitted.variables
 
 
 def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key, swept: Sequence[str]) -> None:
@@ -371,7 +164,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     members = []
     for i, single in enumerate(singles):
         alive = bool(np.isfinite(final[i]))
-        own = study._replace(variables=_usable(recipe, single))
+        own = study._replace(variables=usable(recipe, single))
         members.append(
             {
                 "member": i,
@@ -383,7 +176,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
                 "metrics": recipe.evaluate(own, key=jax.random.fold_in(key, i)) if alive else {},
             }
         )
-    chosen = study._replace(variables=_usable(recipe, singles[best]))
+    chosen = study._replace(variables=usable(recipe, singles[best]))
     metrics, controls = members[best]["metrics"], recipe.controls(chosen)
     found = [
         *recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count)),
@@ -396,7 +189,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
         found.append(report.checks.improved(history["loss"]))
     if count > 1:
         found.append(report.checks.diverged([member["status"] for member in members]))
-    _write_json(
+    write_json(
         folder / "metrics.json",
         {
             "best": best,
@@ -412,7 +205,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     if count > 1:
         pictures.append(report.pictures.members(folder, members, best=best, unit=recipe.UNITS.get("loss", "")))
     pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
-    _write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
+    write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
 
 
 def _config(
@@ -477,28 +270,3 @@ def _timing(fitted: Fit, steps_per_epoch: int) -> dict[str, Any]:
         "steps": steps,
         "member_steps_per_s": steps / seconds if seconds else None,
     }
-
-
-def _write_history(path: Path, fitted: Fit) -> None:
-    names: list[str] = [name for name in ("loss", "validation") if name in fitted.history]
-    names += [name for name in fitted.history if name not in names]
-    table = {name: np.atleast_2d(fitted.history[name]) for name in names}
-    members, epochs = next(iter(table.values())).shape
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["member", "epoch", *names])
-        for member, epoch in itertools.product(range(members), range(epochs)):
-            writer.writerow([member, epoch + 1, *(repr(float(table[name][member, epoch])) for name in names)])
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise ValueError(
-            f"{path.parent} is no trained folder: it has no readable {path.name}; jaxae train writes one"
-        ) from None
