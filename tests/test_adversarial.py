@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from flax import linen as nn
 
 from jaxae import adversarial, learner, models, networks, noise
@@ -304,3 +305,57 @@ def test_a_discriminator_with_batch_norm_trains_without_a_penalty_and_is_refused
     # It left a dead tracer in the running averages, and an error that named neither.
     with pytest.raises(ValueError, match=r"batch norm trains inside a gradient.*norm=False"):
         step(gan(norm=True), x, penalty=1.0)
+
+
+# the energy score
+
+
+def test_the_energy_score_by_hand():
+    drawn = jnp.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    model = SimpleNamespace(generate=lambda key, n, cond: drawn)
+    x = jnp.array([[0.0, 0.0], [6.0, 8.0]])
+    values, metrics = adversarial.energy_score(model, Batch(x), jax.random.key(0), samples=3)
+    # E‖G − G′‖ over the six ordered pairs of different draws, four of which lie 5 apart.
+    np.testing.assert_allclose(values, [5 / 3 - 0.5 * 20 / 6, 25 / 3 - 0.5 * 20 / 6], atol=1e-6)
+    assert metrics == {}
+
+
+def test_the_energy_score_of_a_normal_is_its_closed_form():
+    # Gneiting & Raftery: crps(N(0, 1), x) = x(2Φ(x) − 1) + 2φ(x) − 1/√π.
+    model = SimpleNamespace(generate=lambda key, n, cond: jax.random.normal(key, (n, 1)))
+    x = np.array([-2.0, 0.0, 0.5, 3.0])
+    values, _ = evaluate(
+        adversarial.energy_score, model, Batch(jnp.float32(x)[:, None]), jax.random.key(0), samples=2000
+    )
+    normal = scipy.stats.norm
+    expected = x * (2 * normal.cdf(x) - 1) + 2 * normal.pdf(x) - 1 / math.sqrt(math.pi)
+    # Five standard errors: one draw's distance has a deviation of at most 1.
+    np.testing.assert_allclose(values, expected, atol=5 / math.sqrt(2000))
+
+
+def test_the_energy_score_is_least_for_the_true_distribution():
+    x = jax.random.normal(jax.random.key(1), (1000, 2, 2))
+
+    def mean(shift, scale):
+        def generate(key, n, cond):
+            return shift + scale * jax.random.normal(key, (n, 2, 2))
+
+        model = SimpleNamespace(generate=generate)
+        return evaluate(adversarial.energy_score, model, Batch(x), jax.random.key(0))[0].mean()
+
+    assert mean(0.0, 1.0) < min(mean(0.5, 1.0), mean(0.0, 0.6), mean(0.0, 1.6))
+
+
+def test_the_gradient_of_the_energy_score_is_finite_though_every_draw_meets_itself():
+    def value(scale):
+        model = SimpleNamespace(generate=lambda key, n, cond: scale * jax.random.normal(key, (n, 2)))
+        return adversarial.energy_score(model, Batch(jnp.ones((3, 2))), jax.random.key(0), samples=8)[0].sum()
+
+    assert np.isfinite(jax.jit(jax.grad(value))(1.0))
+
+
+def test_the_energy_score_needs_a_key_and_two_draws():
+    with pytest.raises(ValueError, match=r"key is None.*give a key"):
+        adversarial.energy_score(echo(), Batch(jnp.ones((3, 2))), None)
+    with pytest.raises(ValueError, match="samples is 1"):
+        adversarial.energy_score(echo(), Batch(jnp.ones((3, 2))), jax.random.key(0), samples=1)

@@ -33,7 +33,7 @@ def test_a_score_that_is_no_number_is_an_alarm():
 
 @pytest.mark.parametrize("quantile", [0.5, 0.8, 0.9, 0.95, 0.99])
 def test_at_most_the_promised_share_of_the_reference_alarms(quantile, rng):
-    for n in (round(1 / (1 - quantile)), 99, 100, 101, 1000, 1234):
+    for n in (20, 100, 101, 1234):
         if n < round(1 / (1 - quantile)):
             continue
         scores = jnp.float32(rng.permutation(n))

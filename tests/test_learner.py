@@ -103,7 +103,7 @@ def test_the_score_passes_the_key_and_the_hyperparameters_on():
     vae = models.VAE(networks.MLP((6,)), networks.MLP((5,)), latent=2)
     variables = vae.init(jax.random.key(1), data().x)
     score = jax.jit(learner.score(vae, losses.elbo, beta=0.5))
-    _, aux = losses.elbo(vae.bind(variables), data(), None)
+    _, aux = jax.jit(lambda v: losses.elbo(vae.bind(v), data(), None))(variables)
     np.testing.assert_allclose(score(variables, data()), aux["nll"] + 0.5 * aux["kl"], rtol=1e-6)
     drawn = [score(variables, data(), jax.random.key(n)) for n in (0, 0, 1)]
     same(drawn[0], drawn[1])
@@ -163,20 +163,25 @@ def test_descend_is_the_hand_written_loop():
     ae, variables = autoencoder(norm=True, dropout=0.2)
     objective, tx = learner.objective(ae, losses.reconstruction), optax.adam(1e-2)
     descend = learner.descend(objective, tx)
-    opt_state = descend.init(variables)
-    mine, my_state = variables, tx.init(variables["params"])
+
+    @jax.jit
+    def by_hand(variables, opt_state, batch, key):
+        def value(params):
+            return objective({**variables, "params": params}, batch, key)
+
+        (loss, (written, _)), grads = jax.value_and_grad(value, has_aux=True)(variables["params"])
+        updates, opt_state = tx.update(grads, opt_state, variables["params"])
+        return {**written, "params": optax.apply_updates(variables["params"], updates)}, opt_state, loss
+
+    step, mine = jax.jit(descend.step), variables
+    opt_state, my_state = descend.init(variables), tx.init(variables["params"])
     for n in range(4):
-        variables, opt_state, metrics = descend.step(variables, opt_state, data(), jax.random.key(10 + n))
-
-        def value(params, mine=mine, n=n):
-            return objective({**mine, "params": params}, data(), jax.random.key(10 + n))
-
-        (loss, (written, _)), grads = jax.value_and_grad(value, has_aux=True)(mine["params"])
-        updates, my_state = tx.update(grads, my_state, mine["params"])
-        mine = {**written, "params": optax.apply_updates(mine["params"], updates)}
+        variables, opt_state, metrics = step(variables, opt_state, data(), jax.random.key(10 + n))
+        mine, my_state, loss = by_hand(mine, my_state, data(), jax.random.key(10 + n))
         np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
-    close(variables, mine, rtol=1e-6, atol=1e-7)
-    close(opt_state, my_state, rtol=1e-6, atol=1e-7)
+    # Two programs may round otherwise, and Adam's quotient is loose where a gradient is all rounding.
+    close(variables, mine, rtol=1e-5, atol=1e-6)
+    close(opt_state, my_state, rtol=1e-5, atol=1e-6)
 
 
 def test_descend_by_hand():
@@ -197,7 +202,9 @@ def test_the_transformation_sees_the_parameters():
 
 def test_wrt_changes_the_named_submodules_and_leaves_the_others_bits():
     ae, variables = autoencoder(norm=True)
-    descend = learner.descend(learner.objective(ae, losses.reconstruction), optax.adam(0.1), wrt=("encoder",))
+    descend = learner.descend(
+        learner.objective(ae, losses.reconstruction), optax.sgd(0.1, momentum=0.9), wrt=("encoder",)
+    )
     opt_state = descend.init(variables)
     after, opt_state, _ = jax.jit(descend.step)(variables, opt_state, data(), jax.random.key(2))
     same(after["params"]["decoder"], variables["params"]["decoder"])
@@ -206,10 +213,10 @@ def test_wrt_changes_the_named_submodules_and_leaves_the_others_bits():
     for layer in ("Dense_0", "Dense_1"):
         kernel = after["params"]["encoder"][layer]["kernel"]
         assert (kernel != variables["params"]["encoder"][layer]["kernel"]).any()
-    assert set(opt_state[0].mu) == {"encoder"}
-    whole = learner.descend(learner.objective(ae, losses.reconstruction), optax.adam(0.1), wrt=["encoder", "decoder"])
-    free = learner.descend(learner.objective(ae, losses.reconstruction), optax.adam(0.1))
-    same(*(part.step(variables, part.init(variables), data(), jax.random.key(2))[0] for part in (whole, free)))
+    assert set(opt_state[0].trace) == {"encoder"}
+    whole = learner.descend(learner.objective(ae, losses.reconstruction), optax.sgd(0.1), wrt=["encoder", "decoder"])
+    free = learner.descend(learner.objective(ae, losses.reconstruction), optax.sgd(0.1))
+    same(*(jax.jit(part.step)(variables, part.init(variables), data(), jax.random.key(2))[0] for part in (whole, free)))
 
 
 def test_wrt_refuses_a_string_and_says_what_to_write():
@@ -321,13 +328,13 @@ def test_repeat_is_as_many_steps_and_the_metrics_are_their_means():
     assert variables["params"]["w"].tolist() == [7.0, 1.0]
     assert opt_state == 3
     assert metrics["w"] == 1 + 1
-    descend = learner.descend(quadratic, optax.adam(0.1))
+    descend = learner.descend(quadratic, optax.sgd(0.1, momentum=0.9))
     expected, state = POINT, descend.init(POINT)
     for n in range(3):
         expected, state, _ = descend.step(expected, state, ZEROS, jax.random.key(n))
     repeated = learner.repeat(descend, 3)
     variables, opt_state, _ = repeated.step(POINT, repeated.init(POINT), ZEROS, jax.random.key(0))
-    # The objective uses no key; compiled, Adam may round otherwise.
+    # The objective's value uses no key; compiled, a product and a sum may be fused.
     close((variables, opt_state), (expected, state), rtol=1e-6)
 
 
@@ -573,7 +580,7 @@ def test_lifted_layers_stacked_by_vmap_drop_each_for_itself():
 
 
 def test_a_lifted_module_trains_compiled_and_as_a_population():
-    descend = learner.descend(learner.objective(lifted, losses.reconstruction), optax.adam(1e-2))
+    descend = learner.descend(learner.objective(lifted, losses.reconstruction), optax.sgd(1e-2))
     batch = data(32)
 
     def train(key):
@@ -583,8 +590,8 @@ def test_a_lifted_module_trains_compiled_and_as_a_population():
     assert history["loss"][-1] < history["loss"][0]
     assert state.step == 48
     states, histories = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 2))
-    # Batched products round otherwise; Adam carries it on for 48 steps.
-    np.testing.assert_allclose(histories["loss"][0], history["loss"], rtol=1e-3)
+    # Batched products round otherwise, and 48 steps carry it on.
+    np.testing.assert_allclose(histories["loss"][0], history["loss"], rtol=1e-4)
     assert different(*(jax.tree.map(lambda leaf, n=n: leaf[n], states.variables) for n in (0, 1)))
 
 

@@ -1,6 +1,5 @@
 """Evaluation: closed forms and independent libraries first, then laws, then what is refused."""
 
-import doctest
 from itertools import product
 
 import jax.numpy as jnp
@@ -481,11 +480,3 @@ def test_arguments_are_left_as_they_were(metric, rng):
     metric(first, second)
     np.testing.assert_array_equal(first, kept[0])
     np.testing.assert_array_equal(second, kept[1])
-
-
-@pytest.mark.parametrize("name", [name for name in metrics.__all__ if name != "TwoSample"])
-def test_every_metric_has_an_example_that_runs(name):
-    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(metrics, name), name, globs={})
-    found = doctest.DocTestRunner().run(example)
-    assert found.attempted > 1
-    assert found.failed == 0

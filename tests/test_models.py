@@ -88,45 +88,51 @@ def test_every_draw_belongs_to_its_row_of_the_condition():
 # shapes, with and without a condition; init makes all that the methods need
 
 
+def shapes(model, cond, use):
+    """The shapes that `use` of the bound model returns, and the names of its parts: traced, not computed."""
+    x, cond = arrays(cond)
+
+    def trace(key):
+        variables = model.init(key, x, cond)
+        parts.extend(variables["params"])
+        return use(model.bind(variables), x, cond)
+
+    parts = []
+    out = jax.eval_shape(trace, jax.random.key(2))
+    return jax.tree.map(jnp.shape, out), set(parts)
+
+
 @pytest.mark.parametrize("cond", COND)
 def test_the_methods_of_ae(cond):
-    x, cond = arrays(cond)
-    ae = models.AE(mlp(2), mlp(5))
-    variables = ae.init(jax.random.key(2), x, cond)
-    assert set(variables["params"]) == {"encoder", "decoder"}
-    bound = ae.bind(variables)
-    assert bound.encode(x, cond).shape == (6, 2)
-    assert bound.decode(jnp.ones((6, 2)), cond).shape == (6, 5)
-    assert bound(x, cond).shape == (6, 5)
+    def use(ae, x, cond):
+        return ae.encode(x, cond), ae.decode(jnp.ones((6, 2)), cond), ae(x, cond)
+
+    out, parts = shapes(models.AE(mlp(2), mlp(5)), cond, use)
+    assert out == ((6, 2), (6, 5), (6, 5))
+    assert parts == {"encoder", "decoder"}
 
 
 @pytest.mark.parametrize("cond", COND)
 def test_the_methods_of_vae(cond):
-    x, cond = arrays(cond)
-    vae = models.VAE(mlp(7), mlp(5), latent=3)
-    variables = vae.init(jax.random.key(2), x, cond)
-    assert set(variables["params"]) == {"encoder", "decoder", "head"}
-    bound = vae.bind(variables)
-    assert bound.encode(x, cond).mean.shape == bound.encode(x, cond).logvar.shape == (6, 3)
-    assert bound.decode(jnp.ones((6, 3)), cond).shape == (6, 5)
-    assert bound.sample(jax.random.key(3), 6, cond).shape == (6, 5)
-    assert bound(x, cond).shape == (6, 5)
-    bound = vae.clone(decoder=networks.SharedScale(mlp(5)))
-    out = bound.bind(bound.init(jax.random.key(2), x, cond)).sample(jax.random.key(3), 6, cond)
-    assert isinstance(out, Normal)
-    assert out.mean.shape == (6, 5)
+    def use(vae, x, cond):
+        decoded = vae.decode(jnp.ones((6, 3)), cond)
+        return vae.encode(x, cond), decoded, vae.sample(jax.random.key(3), 6, cond), vae(x, cond)
+
+    out, parts = shapes(models.VAE(mlp(7), mlp(5), latent=3), cond, use)
+    assert out == (Normal((6, 3), (6, 3)), (6, 5), (6, 5), (6, 5))
+    assert parts == {"encoder", "decoder", "head"}
+    out, _ = shapes(models.VAE(mlp(7), networks.SharedScale(mlp(5)), latent=3), cond, use)
+    assert out[1:] == (Normal((6, 5), (6, 5)),) * 3
 
 
 @pytest.mark.parametrize("cond", COND)
 def test_the_methods_of_gan(cond):
-    x, cond = arrays(cond)
-    gan = models.GAN(mlp(5), mlp(1), latent=3)
-    variables = gan.init(jax.random.key(2), x, cond)
-    assert set(variables["params"]) == {"generator", "discriminator"}
-    bound = gan.bind(variables)
-    assert bound.generate(jax.random.key(3), 6, cond).shape == (6, 5)
-    assert bound.discriminate(x, cond).shape == (6,)
-    assert bound(x, cond).shape == (6,)
+    def use(gan, x, cond):
+        return gan.generate(jax.random.key(3), 6, cond), gan.discriminate(x, cond), gan(x, cond)
+
+    out, parts = shapes(models.GAN(mlp(5), mlp(1), latent=3), cond, use)
+    assert out == ((6, 5), (6,), (6,))
+    assert parts == {"generator", "discriminator"}
 
 
 @pytest.mark.parametrize("family", ["ae", "vae", "gan"])
@@ -146,26 +152,20 @@ def test_one_example_is_enough_to_initialise(family):
 
 @pytest.mark.parametrize("cond", COND)
 def test_a_sequential_is_a_part(cond):
-    x, cond = arrays(cond)
     encoder = nn.Sequential([networks.MLP((4,)), nn.relu, nn.Dense(2)])
     decoder = nn.Sequential([networks.MLP((4,)), nn.relu, nn.Dense(5)])
     for model in (models.AE(encoder, decoder), models.VAE(encoder, decoder, latent=2)):
-        variables = model.init(jax.random.key(2), x, cond)
-        assert model.bind(variables)(x, cond).shape == (6, 5)
+        assert shapes(model, cond, lambda model, x, cond: model(x, cond))[0] == (6, 5)
     gan = models.GAN(decoder, nn.Sequential([networks.MLP((4,)), nn.Dense(1)]), latent=2)
-    variables = gan.init(jax.random.key(2), x, cond)
-    assert gan.bind(variables).generate(jax.random.key(3), 6, cond).shape == (6, 5)
+    assert shapes(gan, cond, lambda gan, x, cond: gan(x, cond))[0] == (6,)
 
 
 def test_without_a_condition_a_module_that_takes_none_is_a_part():
     # Dense and a Sequential of Dense were called with a second argument, None, and raised.
-    x, _ = arrays(None)
-    ae = models.AE(nn.Dense(2), nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(5)]))
-    assert ae.bind(ae.init(jax.random.key(2), x))(x).shape == (6, 5)
-    gan = models.GAN(nn.Dense(5), nn.Dense(1), latent=2)
-    assert gan.bind(gan.init(jax.random.key(2), x)).discriminate(x).shape == (6,)
-    vae = models.VAE(nn.Dense(4), nn.Dense(5), latent=2)
-    assert vae.bind(vae.init(jax.random.key(2), x)).sample(jax.random.key(3), 4).shape == (4, 5)
+    for part in (lambda: nn.Dense(5), lambda: nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(5)])):
+        assert shapes(models.AE(part(), part()), None, lambda ae, x, cond: ae(x))[0] == (6, 5)
+        assert shapes(models.VAE(part(), part(), latent=2), None, lambda vae, x, cond: vae(x))[0] == (6, 5)
+        assert shapes(models.GAN(part(), nn.Dense(1), latent=2), None, lambda gan, x, cond: gan(x))[0] == (6,)
 
 
 def test_a_condition_for_a_module_that_takes_none_is_not_dropped():
@@ -188,16 +188,16 @@ def test_a_latent_space_without_dimensions_is_refused(family, latent, error):
 def test_a_discriminator_of_more_than_one_column_is_refused(width):
     gan = models.GAN(networks.MLP((5,)), networks.MLP((width,)), latent=2)
     with pytest.raises(ValueError, match=rf"returned shape \(3, {width}\).*width 1"):
-        gan.init(jax.random.key(0), jnp.ones((3, 5)))
+        jax.eval_shape(gan.init, jax.random.key(0), jnp.ones((3, 5)))
 
 
 def test_a_discriminator_of_bare_numbers_is_refused():
     gan = models.GAN(networks.MLP((5,)), nn.Sequential([nn.Dense(1), lambda h: h[:, 0]]), latent=2)
     with pytest.raises(ValueError, match=r"returned shape \(3,\)"):
-        gan.init(jax.random.key(0), jnp.ones((3, 5)))
+        jax.eval_shape(gan.init, jax.random.key(0), jnp.ones((3, 5)))
 
 
 def test_a_generator_of_other_examples_than_x_is_refused():
     gan = models.GAN(networks.MLP((4,)), networks.MLP((1,)), latent=2)
     with pytest.raises(ValueError, match=r"generator's output has shape \(3, 4\), but x has \(3, 5\)"):
-        gan.init(jax.random.key(0), jnp.ones((3, 5)))
+        jax.eval_shape(gan.init, jax.random.key(0), jnp.ones((3, 5)))

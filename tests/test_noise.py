@@ -90,7 +90,7 @@ def test_a_small_rate_holds_in_half_precision(corrupt, dtype):
 
 @pytest.mark.parametrize("corrupt", STRENGTHS)
 def test_the_shape_and_the_dtype_stay(corrupt):
-    for shape in [(5,), (2, 3), (2, 4, 4, 1)]:
+    for shape in [(5,), (2, 4, 4, 1)]:
         for dtype in (jnp.float32, jnp.bfloat16):
             out = corrupt(jax.random.key(0), jnp.ones(shape, dtype))
             assert (out.shape, out.dtype) == (shape, dtype)
