@@ -191,7 +191,7 @@ def sweep(
 
 
 def _points(hparams: Mapping[str, Any]) -> int:
-    lengths = {name: jnp.shape(column) for name, column in hparams.items()}
+    lengths = {name: np.shape(column) for name, column in hparams.items()}
     if any(len(shape) != 1 or not shape[0] for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise ValueError(f"hparams have shapes {lengths}, but must be columns of one length: use grid(...)")
     return next(iter(lengths.values()))[0] if lengths else 1

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 from flax import nnx
 
 from jaxae import adversarial, distributions, learner, losses, models, networks, training
@@ -71,18 +70,6 @@ def test_the_objective_trains_batch_norm_and_drops():
     assert different(after["batch_stats"], variables["batch_stats"])
     assert value != objective(variables, data(), jax.random.key(3))[0]
     assert value == objective(variables, data(), jax.random.key(2))[0]
-
-
-def test_the_loss_and_dropout_draw_from_different_keys():
-    # A loss that drew with dropout's own key would see dropout's mask.
-    class Mask(nn.Module):
-        def __call__(self, x):
-            return jax.random.uniform(self.make_rng("dropout"), x.shape)
-
-    def loss(model, batch, key):
-        return (model(batch.x) - jax.random.uniform(key, batch.x.shape)).mean(-1), {}
-
-    assert learner.objective(Mask(), loss)({}, data(), jax.random.key(0))[0] != 0
 
 
 def test_the_score_is_the_loss_in_inference_mode():

@@ -87,7 +87,7 @@ def test_every_window_is_a_stretch_of_the_series_and_every_point_is_covered(case
         (np.zeros(3), 4, 1, "length is 4, but must be a whole number from 1 to 3, the points of the series"),
         (np.zeros(3), 0, 1, "but must be a whole number from 1 to 3"),
         (np.zeros(0), 1, 1, "series has no points"),
-        (np.zeros(3), 2, 0, "stride is 0, but must be a whole number from 1 to 2, the length, so that every point is covered"),
+        (np.zeros(3), 2, 0, "from 1 to 2, the length, so that every point is covered"),
         (np.zeros(3), 2, -1, "but must be a whole number from 1 to 2"),
         (np.zeros(5), 2, 3, "but must be a whole number from 1 to 2"),
         (np.zeros((2, 2, 2)), 1, 1, r"series must be \(t,\) or \(t, d\); got shape \(2, 2, 2\)"),

@@ -1,0 +1,141 @@
+"""Grids and populations of members that can be computed by hand. The laws of populations are in tests/laws."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from jaxae.population import grid, spread, sweep
+
+
+def keys(count: int, seed: int = 0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def mesh(devices: int, kind=AxisType.Auto):
+    return jax.make_mesh((devices,), ("members",), axis_types=(kind,), devices=jax.devices()[:devices])
+
+
+def test_grid_is_the_cartesian_product_in_order():
+    columns = grid(a=[1, 2, 3], b=[0.5, 1.5])
+    rows = list(zip(columns["a"].tolist(), columns["b"].tolist(), strict=True))
+    assert rows == list(itertools.product([1, 2, 3], [0.5, 1.5]))
+    assert columns["b"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "words"),
+    [
+        ({}, ValueError, "no axis"),
+        ({"a": []}, ValueError, "axis a is empty"),
+        ({"a": [1.0, np.nan]}, ValueError, "finite"),
+        ({"a": ["x"]}, TypeError, "plain numbers"),
+        ({"a": [[1, 2]]}, TypeError, "plain numbers"),
+    ],
+)
+def test_what_a_grid_refuses(axes, error, words):
+    with pytest.raises(error, match=words):
+        grid(**axes)
+
+
+def member(key, scale=1.0, shift=0.0):
+    return {"draw": scale * jax.random.normal(key, (2,)) + shift, "shift": jnp.asarray(shift)}
+
+
+@pytest.mark.parametrize("devices", [None, 1, 3])
+@pytest.mark.parametrize("lanes", [None, 2])
+@pytest.mark.parametrize("chunk", [None, 4, 100])
+def test_a_population_is_its_members(devices, lanes, chunk):
+    population = sweep(member, None if devices is None else mesh(devices), chunk=chunk, lanes=lanes)
+    out = population(keys(5), grid(scale=[1.0, 2.0], shift=[0.0, 10.0, 20.0]))
+    assert out["draw"].shape == (6, 5, 2) and out["shift"].shape == (6, 5)
+    points = itertools.product([1.0, 2.0], [0.0, 10.0, 20.0])
+    for point, (scale, shift) in enumerate(points):
+        for seed in range(5):
+            alone = member(keys(5)[seed], scale, shift)
+            np.testing.assert_allclose(out["draw"][point, seed], alone["draw"], rtol=1e-6, atol=1e-6)
+
+
+def test_without_hparams_the_axis_is_the_seeds():
+    out = sweep(member)(keys(3))
+    assert out["draw"].shape == (3, 2)
+    np.testing.assert_array_equal(out["draw"][1], member(keys(3)[1])["draw"])
+
+
+def test_every_seed_is_shared_by_all_points():
+    draws = sweep(lambda key, scale: jax.random.normal(key))(keys(4), grid(scale=[1.0, 2.0]))
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert len(set(np.asarray(draws[0]).tolist())) == 4
+
+
+def test_chunks_come_back_in_host_memory():
+    out = sweep(member, chunk=2)(keys(3))
+    assert isinstance(out["draw"], np.ndarray)
+
+
+def test_one_program_serves_all_chunks():
+    traces = 0
+
+    def counted(key):
+        nonlocal traces
+        traces += 1
+        return jax.random.normal(key)
+
+    sweep(counted, chunk=2)(keys(7))
+    assert traces == 1
+
+
+def test_members_of_any_count_fit_on_any_mesh():
+    for count, devices in itertools.product((1, 2, 5), (1, 2, 4)):
+        out = spread(lambda x, y: x * y, mesh(devices))(jnp.arange(float(count)), 2.0)
+        np.testing.assert_array_equal(out, 2 * np.arange(count))
+
+
+def test_a_mesh_of_two_axes_is_used_whole():
+    two = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
+    out = spread(lambda x, _: x + 1, two)(jnp.arange(8.0), None)
+    np.testing.assert_array_equal(out, np.arange(1, 9))
+    assert len(out.sharding.device_set) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"chunk": 0}, ValueError, "chunk is 0"),
+        ({"chunk": 2.5}, TypeError, "chunk is 2.5"),
+        ({"lanes": 0}, ValueError, "lanes is 0"),
+        ({"lanes": "2"}, TypeError, "lanes is '2'"),
+    ],
+)
+def test_what_a_sweep_refuses(given, error, words):
+    with pytest.raises(error, match=words):
+        sweep(member, **given)
+
+
+def test_a_mesh_of_explicit_axes_is_refused():
+    with pytest.raises(ValueError, match="need Auto axes"):
+        sweep(member, mesh(2, AxisType.Explicit))
+
+
+@pytest.mark.parametrize(
+    ("key", "hparams", "error", "words"),
+    [
+        (0, {}, TypeError, r"jax\.random\.key\(0\)"),
+        (np.zeros((3, 2), np.uint32), {}, TypeError, "legacy uint32 key"),
+        (None, {}, TypeError, "must be a typed key"),
+        ("keys", {"scale": [1.0], "shift": [1.0, 2.0]}, ValueError, "columns of one length"),
+        ("keys", {"scale": 1.0}, ValueError, "columns of one length"),
+        ("keys", {"scale": []}, ValueError, "columns of one length"),
+    ],
+)
+def test_what_a_population_refuses(key, hparams, error, words):
+    with pytest.raises(error, match=words):
+        sweep(member)(keys(2) if isinstance(key, str) else key, hparams)
+
+
+def test_one_key_is_no_population():
+    with pytest.raises(ValueError, match="key has shape"):
+        sweep(member)(jax.random.key(0))
