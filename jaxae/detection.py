@@ -59,7 +59,8 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
     needed = round(1 / (1 - quantile), 6)  # 1/(1 − 0.9) is more than 10
     if len(scores) < needed:
         raise ValueError(
-            f"{len(scores)} reference examples cannot place the quantile {quantile:g}: give at least {math.ceil(needed)}"
+            f"{len(scores)} reference examples cannot place the quantile {quantile:g}: "
+            f"give at least {math.ceil(needed)}"
         )
     if not bool(jnp.isfinite(scores).all()):
         raise ValueError(
