@@ -33,8 +33,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         path: of the file; by convention it ends in `.safetensors`.
 
     Raises:
-        ValueError: if a name of the variables contains "/", the path is a folder, or its folder does not exist or cannot
-            be written to.
+        ValueError: if a name of the variables contains "/", the path is a folder, or its folder does not exist or
+            cannot be written to.
 
     Examples:
         >>> import tempfile, numpy as np, jaxae as ja
@@ -175,7 +175,9 @@ def _opt_state(
             f"{len(expected)}: load it with the learner that trained it"
         )
     keyed = [
-        jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(jnp.empty((), like.dtype))) if _is_key(like) else leaf
+        jax.random.wrap_key_data(jnp.asarray(leaf), impl=jax.random.key_impl(jnp.empty((), like.dtype)))
+        if _is_key(like)
+        else leaf
         for leaf, like in zip(leaves, expected, strict=True)
     ]
     return jax.tree.unflatten(tree, keyed)

@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 import os
 import shlex
+import signal
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +18,10 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from jaxae import recipes
+
+if typing.TYPE_CHECKING:
+    from jaxae.data import Table
+    from jaxae.study import Trained
 
 __all__ = ["main"]
 
@@ -125,25 +131,39 @@ def main(arguments: list[str] | None = None) -> int:
         description="Autoencoders, VAEs and small GANs whose whole training runs are pure functions.",
         args=arguments,
     )
+    stopped: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _run(command, arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"jaxae: {message}", file=sys.stderr)
+            _run(command, arguments, stopped)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        if os.environ.get("JAXAE_TRACEBACK"):
-            raise
         print(f"jaxae: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("jaxae: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        print("jaxae: interrupted; nothing was written", file=sys.stderr, flush=True)
+        # Threads that still compile do not survive the interpreter's own clean-up.
+        os._exit(128 + stopped[-1] if stopped else 130)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
-def _run(command: Any, arguments: list[str]) -> None:
+def _run(command: Any, arguments: list[str], stopped: list[int]) -> None:
     match command:
         case List():
             _list(command)
         case Train():
-            _train(command, arguments)
+            _train(command, arguments, stopped)
         case Report():
             from jaxae import report
 
@@ -163,18 +183,22 @@ def _list(command: List) -> None:
         print(f"    settings: {settings}")
 
 
-def _train(command: Train, arguments: list[str]) -> None:
+def _train(command: Train, arguments: list[str], stopped: list[int]) -> None:
     recipe = recipes.find(command.recipe)
-    settings = _settings(recipe, command)
-    sweep = {
-        name: [_parsed(recipe, name, value) for value in values.split(",") if value]
-        for name, values in _pairs("--sweep", command.sweep).items()
-    }
+    settings, sweep = _settings(recipe, command)
     many = command.seeds is not None or bool(sweep)
     _start(command.cache, devices=(os.cpu_count() or 1) if many else 1)
     import jax
 
     from jaxae import study
+    from jaxae.progress import Progress, printer
+
+    show = printer()
+
+    def progress(now: Progress) -> None:
+        show(now)
+        if stopped:  # an interrupt that fell into a callback of another library, which swallowed it
+            raise KeyboardInterrupt
 
     device = jax.devices()[0]
     count = len(jax.devices()) if many else 1
@@ -189,6 +213,7 @@ def _train(command: Train, arguments: list[str]) -> None:
         seed=command.seed,
         seeds=command.seeds,
         sweep=sweep,
+        progress=progress,
         command=shlex.join(["jaxae", *arguments]),
     )
     _summary(folder)
@@ -203,21 +228,16 @@ def _summary(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     table = Table(title="held-out rows", title_justify="left")
     for column in ("figure", "model", "control"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
+        table.add_column(column, justify="left" if column == "figure" else "right", overflow="fold")
     for name in [*metrics["metrics"], *(name for name in metrics["controls"] if name not in metrics["metrics"])]:
         cells = (metrics[part].get(name) for part in ("metrics", "controls"))
         table.add_row(name, *("" if value is None else f"{value:.4g}" for value in cells))
     console = Console()
     console.print(table)
-    for check in metrics["checks"]:
-        if not check["passed"]:
-            console.print(f"doubt: {check['text']}", markup=False, highlight=False)
-    for note in json.loads((folder / "config.json").read_text())["data"]["notes"]:
-        console.print(f"data: {note}", markup=False, highlight=False)
-    lost = [member for member in metrics["members"] if member["status"].startswith("diverged")]
-    for member in lost:
-        console.print(f"member {member['member']} {member['status']}", markup=False, highlight=False)
-    console.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    lines = [f"data: {note}" for note in json.loads((folder / "config.json").read_text())["data"]["notes"]]
+    lines += [f"doubt: {check['text']}" for check in metrics["checks"] if not check["passed"]]
+    for line in [*lines, f"report: {folder / 'report.html'}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _use(command: Encode | Decode | Sample) -> None:
@@ -235,10 +255,7 @@ def _use(command: Encode | Decode | Sample) -> None:
             codes = data.read(command.data, columns=trained.latent_columns)
             values, names = trained.decode(codes.values), columns
         case Encode():
-            path = command.data or trained.config["data"]["source"]
-            if not Path(path).is_file():
-                raise ValueError("the model was trained on data of its recipe's own: name the rows with --data FILE")
-            table = data.read(path, columns=columns, impute=command.impute)
+            table = _rows(command, trained, columns)
             for note in table.notes:
                 print(note, file=sys.stderr)
             if isinstance(command, Reconstruct):
@@ -247,6 +264,28 @@ def _use(command: Encode | Decode | Sample) -> None:
                 values, names = trained.encode(table.values), trained.latent_columns
     data.write(command.out, values, names)
     print(f"{len(values)} rows, {len(names)} columns: {command.out}")
+
+
+def _rows(command: Encode, trained: "Trained", columns: tuple[str, ...]) -> "Table":
+    """Return the rows of a file, or those that the model was trained on, with missing values filled as asked."""
+    from jaxae import data
+
+    of_training = trained.config["data"]
+    how = command.impute or of_training["impute"]
+    if command.data is not None:
+        fills = dict(zip(columns, of_training["fills"][how], strict=True)) if how else None
+        return data.read(command.data, columns=columns, impute=fills)
+    path = Path(of_training["source"])
+    if not path.is_absolute():
+        raise ValueError("the model was trained on data of its recipe's own: name the rows with --data FILE")
+    if not path.is_file():
+        raise ValueError(f"the data that the model was trained on are no longer at {path}: name rows with --data FILE")
+    table = data.read(path, columns=columns, impute=of_training["impute"])
+    if data.fingerprint(table.values) != of_training["fingerprint"]:
+        raise ValueError(
+            f"{path} has changed since the model was trained on it: if it is what you want, name it with --data"
+        )
+    return table
 
 
 def _start(cache: bool, devices: int) -> None:
@@ -262,11 +301,25 @@ def _start(cache: bool, devices: int) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _settings(recipe: ModuleType, command: Train) -> Any:
+def _settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, list[Any]]]:
+    """Return the settings and what is swept, or refuse what contradicts itself or would have no effect."""
     given = {name: _parsed(recipe, name, value) for name, value in _pairs("--set", command.set).items()}
+    sweep = {
+        name: [_parsed(recipe, name, value) for value in values.split(",")]
+        for name, values in _pairs("--sweep", command.sweep).items()
+    }
+    if command.epochs is not None and "epochs" in given:
+        raise ValueError("epochs are given by --epochs and by --set: give them once")
+    for name in given:
+        if name in sweep:
+            raise ValueError(f"{name} is given by --set and by --sweep: give it once")
+        if command.data is not None and name in recipe.OF_OWN_DATA:
+            raise ValueError(
+                f"{name} is about data that the recipe makes, but --data names a file: leave one of them out"
+            )
     if command.epochs is not None:
         given["epochs"] = command.epochs
-    return recipe.Settings(**given)
+    return recipe.Settings(**given), sweep
 
 
 def _pairs(option: str, words: Iterable[Iterable[str]]) -> dict[str, str]:

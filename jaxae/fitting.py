@@ -162,7 +162,7 @@ def fit(
     compile_seconds, start, length = compiled - began, done, 1
     show = printer() if progress is True else progress or (lambda _: None)
     show(Progress(0, epochs, np.zeros(0), None, 1 if seed is None else len(seed), compile_seconds, 0.0, 0.0))
-    while done < epochs and np.any(run.training):
+    while done < epochs and np.asarray(run.training).any():
         count, chunk_began = min(length, epochs - done), time.perf_counter()
         run, rows = chunk(run, count)
         history = {name: np.concatenate([history[name], rows[name]], -1) for name in rows}
@@ -310,7 +310,8 @@ def _programs(
         keys = _Keys(order_key, step_key, jax.random.fold_in(order_key, NOT_A_STEP))
         zero = jnp.zeros((), jnp.int32)
         best = None if score is None else state.variables
-        return _Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, jnp.asarray(True)), keys
+        run = _Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, jnp.asarray(True))
+        return jax.tree.map(_strong, run), keys
 
     def advance(own: tuple[_Run, _Keys, dict[str, Array]], shared: tuple[Batch, Batch | None, Array]) -> Any:
         run, keys, hyper = own
@@ -336,6 +337,11 @@ def _programs(
         return jax.lax.fori_loop(0, count, body, (run, empty))
 
     return begin, advance
+
+
+def _strong(leaf: Array) -> Array:
+    """Return the leaf without weak typing, which the first chunk would lose and the second be compiled anew for."""
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
 def _first_not_finite(before: TrainState, after: TrainState, metrics: Mapping[str, Array]) -> Array:
@@ -412,7 +418,7 @@ def _progress(
     loss = np.sum(losses, 0) if losses else np.full(members, np.nan)
     validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
     rate = steps * members / run_seconds
-    training = int(np.sum(run.training))
+    training = int(np.asarray(run.training).sum())
     return Progress(done, epochs, loss, validation, training, compile_seconds, run_seconds, rate)
 
 
@@ -444,8 +450,11 @@ def _filled_up(values: np.ndarray, epochs: int) -> np.ndarray:
 
 def _in_place_of(run: _Run, saved: _Run, path: str | os.PathLike[str]) -> _Run:
     """Return the saved run on the devices of the fresh one, or refuse one of other arrays."""
-    shapes = [[(jnp.shape(leaf), leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (run, saved)]
-    if jax.tree.structure(run) != jax.tree.structure(saved) or shapes[0] != shapes[1]:
+    arrays = [
+        [(path, leaf.shape, leaf.dtype) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+        for tree in (run, saved)
+    ]
+    if arrays[0] != arrays[1]:
         raise ValueError(f"{path} holds a fit of another model: give another file, or the model of that fit")
     return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), saved, run)
 

@@ -1,6 +1,8 @@
 """Progress of long work: what a chunk of training reports, and a printer for terminals and for plain logs."""
 
 import math
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -74,8 +76,9 @@ def printer(stream: TextIO | None = None, *, every: float = 2.0) -> Callable[[Pr
         nonlocal last
         out = stream or sys.stderr
         first, done = progress.epoch == 0, progress.epoch == progress.epochs or progress.training == 0
-        if out.isatty():
-            out.write("\r\x1b[K" + progress.line() + ("\n" if first or done else ""))
+        if out.isatty() and os.environ.get("TERM") != "dumb":
+            width = shutil.get_terminal_size().columns - 1
+            out.write("\r\x1b[K" + progress.line()[:width] + ("\n" if first or done else ""))
         elif first or done or time.monotonic() - last >= every:
             last = time.monotonic()
             out.write(progress.line() + "\n")

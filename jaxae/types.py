@@ -32,7 +32,8 @@ Loss = Callable[..., tuple[Array, Metrics]]
 """One number per example: (model, batch, key, *, hyperparameters) -> ((n,) values, metrics).
 
 The model has its variables bound; the key may be None, which means no randomness, for scoring; hyperparameters are
-keyword-only. A value does not depend on the other examples of its batch, unless the loss is about the batch and says so.
+keyword-only. A value does not depend on the other examples of its batch, unless the loss is about the batch and says
+so.
 """
 
 

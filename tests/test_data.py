@@ -276,7 +276,7 @@ def test_a_column_without_a_value_cannot_be_filled(made):
 
 
 def test_unknown_imputation(made):
-    with pytest.raises(ValueError, match="impute must be 'mean', 'median' or None; got 'zero'"):
+    with pytest.raises(ValueError, match="impute must be 'mean', 'median', values by column, or None; got 'zero'"):
         data.read(made("a.csv", "a\n1\n2\n"), impute="zero")
 
 
@@ -844,3 +844,19 @@ def test_movielens():
 def test_spoken_digits_are_no_table():
     with pytest.raises(ValueError, match="among its keys 'audio', 'offsets'"):
         data.read(real_file("fsdd/fsdd.npz"))
+
+
+def test_imputation_by_values_of_earlier_rows(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n,1\n,2\n")
+    table = data.read(path, impute={"a": 7.5, "b": 0.0})
+    np.testing.assert_array_equal(table.values, [[7.5, 1], [7.5, 2]])
+    assert "filled with the value of earlier rows, 7.5" in table.notes[0]
+    with pytest.raises(ValueError, match="column 'a' of .* has no value in any row"):
+        data.read(path, impute={"b": 0.0})
+
+
+def test_one_row_is_enough_where_the_columns_are_known(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    np.testing.assert_array_equal(data.read(path, columns=("a", "b")).values, [[1, 2]])

@@ -138,6 +138,22 @@ class TestCurves:
         np.testing.assert_array_equal(bands["highest"], [6, 3, 8, nan])
 
     @pytest.mark.parametrize(
+        ("lost", "says"),
+        [
+            (0, "the median of 4 members, the band"),
+            (1, "the median of 3 members (1 diverged at once and is not drawn), the band"),
+            (2, "the median of 2 members (2 diverged at once and are not drawn), the band"),
+            (4, "All 4 members diverged at once, so there is nothing to draw."),
+        ],
+    )
+    def test_the_caption_counts_the_members_that_are_drawn(self, lost, says, tmp_path):
+        loss = np.ones((4, 3))
+        loss[:, 1:] = np.nan
+        loss[:lost] = [np.nan, np.inf, np.nan]
+        picture = pictures.curves(tmp_path, {"loss": loss, "validation": np.where(np.isfinite(loss), 2.0, np.nan)})
+        assert says in picture.caption
+
+    @pytest.mark.parametrize(
         "history",
         [
             {"loss": [1.0]},
@@ -366,12 +382,20 @@ class TestChecks:
         assert check.name == "error against PCA"
         assert words.number(value) in check.text and words.number(control) in check.text
 
+    def test_against_a_control_that_is_no_model(self):
+        check = checks.against_control(
+            -9.0, -4.0, name="bound", control_name="the exact log-likelihood", lower_is_better=False
+        )
+        assert "higher is better: the model does no better than this control;" in check.text
+        assert check.text.count("the exact log-likelihood") == 1
+
     @pytest.mark.parametrize(
         ("active", "passed", "says"),
         [
             ([True, True], True, "All 2"),
             ([True], True, "The one"),
-            ([True, False, False], True, "(number 1 and 2)"),
+            ([True, False, False], True, "1 of 3 latent units carries information and the rest (units 1 and 2) equal "),
+            ([True, True, False], True, "2 of 3 latent units carry information and the rest (unit 2) equals the prior"),
             ([False, False], False, "None of the 2"),
             ([], False, "None of the 0"),
         ],
@@ -390,6 +414,16 @@ class TestChecks:
     def test_generalisation_gap(self, train, validation, passed):
         assert checks.generalisation_gap(train, validation).passed is passed
 
+    def test_the_quantity_of_a_gap_is_named(self):
+        name = "mean squared error"
+        far, near = checks.generalisation_gap(0.8, 1.024, name=name), checks.generalisation_gap(0.8, 0.8, name=name)
+        said = "The mean squared error is 0.8000 on training rows and 1.024 on validation rows (28.0 % higher): the "
+        assert far.text.startswith(said + "model may remember its rows, or the split be uneven; trust only")
+        lost = checks.generalisation_gap(0.8, np.nan, name=name)
+        assert lost.text.startswith("The mean squared error is 0.8000 on training rows and not a number on validation")
+        assert all("loss" not in check.text for check in (far, near, lost))
+        assert "The loss is 1 on training rows" in checks.generalisation_gap(1, 1).text
+
     def test_constant_columns(self):
         assert checks.constant_columns([]).passed is True
         check = checks.constant_columns([f"c{i}" for i in range(9)])
@@ -399,14 +433,20 @@ class TestChecks:
         lost, kept = "diverged in epoch 3 at step 12", "stopped early at epoch 9"
         assert checks.diverged([kept, "trained"]).passed is True
         assert "epoch 3 at step 12" in checks.diverged([lost]).text
-        assert "1 of 3 members diverged (number 1)" in checks.diverged([kept, lost, kept]).text
+        assert "1 of 3 members diverged (member 1)" in checks.diverged([kept, lost, kept]).text
+        assert "4 of 8 members diverged (members 4, 5, 6 and 7)" in checks.diverged([kept] * 4 + [lost] * 4).text
         assert "no model is of use" in checks.diverged([lost, lost]).text
 
     @pytest.mark.parametrize(
         ("losses", "passed", "says"),
         [
-            (np.exp(-np.arange(60) / 5), True, "levelled off"),
-            (np.linspace(10, 1, 60), False, "still falling"),
+            (2.0 ** -np.arange(20), True, "last of 20; the last tenth of the epochs brought 0.00057 % of that."),
+            (np.linspace(10, 1, 61), False, ", and 10 % of that in the last 6 epochs: it is still falling, so train"),
+            ([1.0, 0.5], False, "in the last of 2: it is still falling, so train longer."),
+            ([1.0, 0.5, np.nan], False, "in the last of 2: it is still falling, so train longer."),
+            ([1.0, 0.5, 0.0], False, ", and 50 % of that in the last epoch: it is still falling"),
+            ([2.0, 1.02, 1.0], True, "last of 3; the last epoch brought 2.0 % of that."),
+            ([5.0, 1.0, 2.0], True, "the last epoch brought none of that."),
             ([1.0, 2.0], False, "without going down"),
             ([1.0, 1.0], False, "without going down"),
             ([1.0], False, "1 epoch"),
@@ -620,6 +660,52 @@ class TestPage:
         reader = read(run / "report.html")
         assert "All 30 members" in reader.text and ("details", {}) in reader.tags
 
+    def test_status_stands_beside_the_member_on_one_line(self, run):
+        source = write_page(run).read_text(encoding="utf-8")
+        section = source[source.index('<h2 id="members"') : source.index('<h2 id="pictures"')]
+        assert re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', section)[:3] == ["Member", "Status", "Seed"]
+        assert '<th scope="row">2 ★ best</th><td>trained</td>' in section
+        assert '<th scope="row">5</th><td>diverged in epoch 3 at step 12</td>' in section
+        assert section.index('<div class="lines">') < section.index("<table>")
+        assert ".lines th, .lines td { white-space: nowrap; }" in source
+
+    def test_controls_are_named(self, run):
+        change(run / "metrics.json", controls={"mse": 0.4, "chance": 0.5})
+        write_page(run)
+        text = read(run / "report.html").text
+        said = "Metric This model control Unit mse 0.1235 0.4000 mg² auc 0.9000 chance – 0.5000"
+        assert f"On held-out rows, each beside a control. {said}" in text
+        names = {"mse": "factor <analysis>", "chance": "a coin", "auc": "has no control", "elbo": "is no metric"}
+        change(run / "metrics.json", control_names=names)
+        write_page(run)
+        text = read(run / "report.html").text
+        assert "Metric This model control Which control Unit mse 0.1235 0.4000 factor <analysis> mg² auc 0.9000" in text
+        assert "chance – 0.5000 a coin" in text and "has no control" not in text and "is no metric" not in text
+
+    def test_steps_are_those_of_all_members(self, run):
+        change(run / "timing.json", steps=60800)
+        write_page(run)
+        assert "steps, all members together 60,800" in read(run / "report.html").text
+        change(run / "metrics.json", members=MEMBERS[:1], best=0)
+        write_page(run)
+        assert "s steps 60,800" in read(run / "report.html").text
+
+    def test_settings_are_those_of_the_record(self, run):
+        source = write_page(run).read_text(encoding="utf-8")
+        section = source[source.index('<h2 id="settings"') : source.index('<h2 id="how-to-do-it-again"')]
+        assert re.findall(r'<th scope="row">([^<]*)</th>', section) == ["latent", "lr", "widths"]
+
+    def test_numbers_are_short(self, run):
+        long = 0.19999999999999996
+        change(run / "config.json", settings={"lr": long}, sweep={"beta": [long, 1.0]})
+        change(run / "timing.json", compile_s=long, run_s=long, steps=long, member_steps_per_s=long)
+        members = [m | {"validation": long, "metrics": {"mse": long}, "hparams": {"beta": long + m["member"]}}
+                   for m in MEMBERS]  # fmt: skip
+        change(run / "metrics.json", metrics={"mse": long}, controls={"mse": long}, members=members)
+        (run / "history.csv").write_text(f"member,epoch,loss\n2,1,{long}\n2,2,{long}\n")
+        source = write_page(run).read_text(encoding="utf-8")
+        assert str(long) not in source and "0.1999" not in source and "0.2000" in source
+
     def test_nothing_failed(self, run):
         change(run / "metrics.json", checks=[{"name": "a", "passed": True, "text": "Fine."}])
         write_page(run)
@@ -671,6 +757,8 @@ class TestPage:
             ("config.json", {"data": {"columns": 5}}, "'columns' is 5"),
             ("metrics.json", {"metrics": {"mse": "low"}}, "'mse' is 'low'"),
             ("metrics.json", {"controls": {"mse": {}}}, "'mse' is {}"),
+            ("metrics.json", {"control_names": ["PCA"]}, "'control_names' is ['PCA']"),
+            ("metrics.json", {"control_names": {"mse": 0.4}}, "'mse' is 0.4"),
             ("metrics.json", {"best": 6}, "'best' is 6"),
             ("metrics.json", {"members": [3]}, "'members' holds 3"),
             ("metrics.json", {"checks": [{"name": "x"}]}, "'checks'"),

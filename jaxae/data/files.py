@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -34,7 +34,7 @@ def read(
     path: str | os.PathLike[str],
     *,
     columns: Sequence[str] | None = None,
-    impute: Literal["mean", "median"] | None = None,
+    impute: Literal["mean", "median"] | Mapping[str, float] | None = None,
 ) -> Table:
     r"""Return the numbers of a file with their column names.
 
@@ -48,7 +48,7 @@ def read(
         columns: The columns to read, in their order: those of a trained model. Others are left out. A file without
             names is taken by position, if it has as many columns.
         impute: What a missing value (empty, null, NA, NaN) becomes: the mean or the median of its column in this
-            file. Without it a missing value is an error.
+            file, or a value for every column. Without it a missing value is an error.
 
     Returns:
         The table, at least two rows of finite numbers (one, with `columns`).
@@ -71,8 +71,8 @@ def read(
         >>> folder.cleanup()
     """
     path = Path(path)
-    if impute not in (None, "mean", "median"):
-        raise ValueError(f"impute must be 'mean', 'median' or None; got {impute!r}")
+    if not isinstance(impute, Mapping) and impute not in (None, "mean", "median"):
+        raise ValueError(f"impute must be 'mean', 'median', values by column, or None; got {impute!r}")
     contents = opened(path)
     notes = list(contents.notes)
     if columns is not None:
@@ -143,7 +143,9 @@ def _numeric(path: Path, contents: Contents) -> tuple[np.ndarray, tuple[str, ...
     return values, tuple(name for name, _ in kept), text
 
 
-def _filled(path: Path, values: np.ndarray, names: tuple[str, ...], impute: str | None) -> tuple[np.ndarray, list[str]]:
+def _filled(
+    path: Path, values: np.ndarray, names: tuple[str, ...], impute: str | Mapping[str, float] | None
+) -> tuple[np.ndarray, list[str]]:
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
         row, column = infinite[0]
@@ -151,7 +153,8 @@ def _filled(path: Path, values: np.ndarray, names: tuple[str, ...], impute: str 
     missing = np.isnan(values)
     if not missing.any():
         return values, []
-    for name in [name for name, empty in zip(names, missing.all(axis=0), strict=True) if empty]:
+    known = impute if isinstance(impute, Mapping) else {}
+    for name in [name for name, empty in zip(names, missing.all(axis=0), strict=True) if empty and name not in known]:
         raise ValueError(f"column {name!r} of {path} has no value in any row; remove the column")
     if impute is None:
         row, column = np.argwhere(missing)[0]
@@ -161,10 +164,15 @@ def _filled(path: Path, values: np.ndarray, names: tuple[str, ...], impute: str 
         )
     values, notes = values.copy(), []
     for column in np.flatnonzero(missing.any(axis=0)):
+        if isinstance(impute, Mapping) and names[column] not in impute:
+            raise ValueError(f"column {names[column]!r} of {path} has missing values, but impute names no value for it")
         gaps, present = missing[:, column], values[~missing[:, column], column]
-        fill = float(np.mean(present) if impute == "mean" else np.median(present))
+        if names[column] in known:
+            fill, how = known[names[column]], "the value of earlier rows"
+        else:
+            fill, how = float(np.mean(present) if impute == "mean" else np.median(present)), f"its {impute}"
         values[gaps, column] = fill
-        notes.append(f"{gaps.sum()} missing values of {names[column]!r} were filled with its {impute}, {fill:.6g}")
+        notes.append(f"{gaps.sum()} missing values of {names[column]!r} were filled with {how}, {fill:.6g}")
     return values, notes
 
 

@@ -2,7 +2,8 @@
 
 A recipe is a module with, in this order,
 
-- a docstring whose first line says what it is, and `UNITS` of its metrics;
+- a docstring whose first line says what it is; `UNITS` of its metrics, what its `CONTROLS` are, and the names of the
+  settings that are only `OF_OWN_DATA`;
 - `Settings`, a frozen dataclass that refuses impossible values; it has `epochs`, `batch_size` and `latent`;
 - `source(settings, key)`: its own data; `scaling(values, columns)`: from the user's units to the model's;
 - `model(settings, variables)`, and `encode`, `decode`, `sample` on the bound model as far as it can;

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jaxae.types import Array, Key, Learner, Score
 
 UNITS = {"loss": "squared standardised units", "mean_squared_error": "squared standardised units"}
+CONTROLS = dict.fromkeys(("mean_squared_error", "explained_variance"), "PCA with as many components")
+OF_OWN_DATA = ("rows", "variables")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             lower_is_better=True,
             slack=0.05,
         ),
-        ja.report.checks.generalisation_gap(error(study.train), error(study.validation)),
+        ja.report.checks.generalisation_gap(error(study.train), error(study.validation), name="mean squared error"),
     ]
 
 

@@ -20,6 +20,12 @@ UNITS = {
     "importance_weighted_bound": "nats per image",
     "psnr": "dB",
 }
+CONTROLS = {
+    "elbo": "independent pixels",
+    "mean_squared_error": "PCA with as many components",
+    "psnr": "PCA with as many components",
+}
+OF_OWN_DATA = ()
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             lower_is_better=False,
         ),
         ja.report.checks.active_units(ja.latent.active_units(encode(study.bound, study.test))),
-        ja.report.checks.generalisation_gap(seen, held_out),
+        ja.report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound"),
     ]
 
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 SAMPLES = 10_000
 """Generated rows that are judged: so many that only the held-out rows' own scatter is left."""
 UNITS = {"sample_mean_error": "standard deviations"}
+CONTROLS = dict.fromkeys(
+    (
+        "ks",
+        "correlation_distance",
+        "two_sample_accuracy",
+        "energy_distance",
+        "sample_mean_error",
+        "sample_covariance_error",
+    ),
+    "training rows as if samples",
+)
+OF_OWN_DATA = ("rows", "variables")
 
 
 @dataclass(frozen=True)

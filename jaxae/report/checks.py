@@ -33,7 +33,7 @@ class Check(NamedTuple):
 def against_control(
     value: float, control: float, *, name: str, control_name: str, lower_is_better: bool, slack: float = 0.0
 ) -> Check:
-    """Return whether the model beats a control that knows less.
+    """Return whether the model beats a control.
 
     It passes when ``value < control + slack |control|`` (or ``value > control - slack |control|`` where higher is
     better), so without slack a tie fails.
@@ -71,8 +71,8 @@ def against_control(
     return Check(
         title,
         False,
-        f"{text}, and {wanted} is better: doubt that the model learned more than {control_name} knows; "
-        f"train longer or change the model, or use {control_name}.",
+        f"{text}, and {wanted} is better: the model does no better than this control; train longer, change the model, "
+        "or use the control.",
     )
 
 
@@ -116,47 +116,49 @@ def active_units(active: ArrayLike) -> Check:
             "ignores the latent, so distrust codes and samples; lower beta, warm it up, or weaken the decoder.",
         )
     if asleep:
+        awake, one = int(mask.sum()), len(asleep) == 1
         return Check(
             title,
             True,
-            f"{number(int(mask.sum()))} of {plural(mask.size, 'latent unit')} carry information and the rest "
-            f"(number {listed(asleep)}) equal the prior: a smaller latent would do, or, if reconstructions are poor, a "
-            "lower beta.",
+            f"{number(awake)} of {plural(mask.size, 'latent unit')} {'carries' if awake == 1 else 'carry'} information "
+            f"and the rest ({'unit' if one else 'units'} {listed(asleep)}) {'equals' if one else 'equal'} the prior: a "
+            "smaller latent would do, or, if reconstructions are poor, a lower beta.",
         )
     counted = "The one latent unit carries" if mask.size == 1 else f"All {number(mask.size)} latent units carry"
     return Check(title, True, f"{counted} information; if reconstructions are poor, try a larger latent.")
 
 
-def generalisation_gap(train: float, validation: float, *, slack: float = 0.2) -> Check:
-    """Return whether the validation loss stays within ``slack |train|`` above the training loss.
+def generalisation_gap(train: float, validation: float, *, slack: float = 0.2, name: str = "loss") -> Check:
+    """Return whether a loss on validation rows stays within ``slack |train|`` above the same on training rows.
 
     Args:
-        train: training loss at the end (lower is better).
+        train: the loss on training rows at the end (lower is better).
         validation: the same loss on rows not trained on.
         slack: the gap allowed, as a fraction of the training loss.
+        name: of the loss, e.g. "mean squared error".
 
     Examples:
         >>> generalisation_gap(1.0, 1.1).passed, generalisation_gap(1.0, 1.5).passed
         (True, False)
     """
     title = "training against validation"
+    numbers = f"The {name} is {number(train)} on training rows and {number(validation)} on validation rows"
     if not (np.isfinite(train) and np.isfinite(validation)):
         return Check(
             title,
             False,
-            f"The training loss is {number(train)} and the validation loss {number(validation)}: without two finite "
-            "numbers nothing is known about new rows; lower the learning rate and look at the data.",
+            f"{numbers}: without two finite numbers nothing is known about new rows; lower the learning rate and look "
+            "at the data.",
         )
     gap = validation - train
-    numbers = f"The validation loss is {number(validation)} and the training loss {number(train)}"
     if gap <= slack * abs(train):
         return Check(title, True, f"{numbers}: the model does about as well on rows it has not seen.")
     share = f" ({number(100 * gap / abs(train), digits=3)} % higher)" if train else ""
     return Check(
         title,
         False,
-        f"{numbers}{share}: the model remembers its rows, so trust only numbers on held-out rows; stop earlier, "
-        "use a smaller model or more data.",
+        f"{numbers}{share}: the model may remember its rows, or the split be uneven; trust only numbers on held-out "
+        "rows; stop earlier, use a smaller model or more data.",
     )
 
 
@@ -205,8 +207,9 @@ def diverged(statuses: Sequence[str]) -> Check:
     return Check(
         title,
         False,
-        f"{number(len(lost))} of {plural(len(statuses), 'member')} diverged (number {listed(lost)}); the others are "
-        f"untouched by it, but settings near those are fragile: {advice}.",
+        f"{number(len(lost))} of {plural(len(statuses), 'member')} diverged "
+        f"({'member' if len(lost) == 1 else 'members'} {listed(lost)}); the others are untouched by it, but settings "
+        f"near those are fragile: {advice}.",
     )
 
 
@@ -242,11 +245,14 @@ def improved(losses: ArrayLike, *, steep: float = 0.05) -> Check:
         )
     last = max(1, values.size // 10)
     share = (values[-1 - last] - values[-1]) / fall
+    brought = f"{number(100 * share, digits=2)} %" if share > 0 else "none"
     if share > steep:
+        # Of two epochs the last brings the whole fall, which says nothing.
+        part = f", and {brought} of that in the last {'epoch' if last == 1 else plural(last, 'epoch')}"
         return Check(
             title,
             False,
-            f"The loss fell from {numbers}, and {number(100 * share, digits=2)} % of that in the last "
-            f"{'epoch' if last == 1 else plural(last, 'epoch')}: it is still falling, so train longer.",
+            f"The loss fell from {numbers}{part if values.size > 2 else ''}: it is still falling, so train longer.",
         )
-    return Check(title, True, f"The loss fell from {numbers} and has levelled off.")
+    which = "epoch" if values.size < 10 else "tenth of the epochs"
+    return Check(title, True, f"The loss fell from {numbers}; the last {which} brought {brought} of that.")

@@ -46,6 +46,7 @@ _TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "metrics.json": {
         "metrics": dict,
         "controls": dict,
+        "control_names": dict,
         "checks": list,
         "members": list,
         "units": dict,
@@ -95,8 +96,8 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         *(member.get("metrics") or {} for member in members),
     ):
         _expect(root / "metrics.json", group, dict.fromkeys(group, (int, float)))
-    units = metrics.get("units") or {}
-    _expect(root / "metrics.json", units, dict.fromkeys(units, str))
+    for texts in (metrics.get("units") or {}, metrics.get("control_names") or {}):
+        _expect(root / "metrics.json", texts, dict.fromkeys(texts, str))
     if members and best is not None and not 0 <= best < len(members):
         raise _garbled(root / "metrics.json", f"'best' is {best}, and there are {len(members)} members")
     try:

@@ -90,8 +90,7 @@ def _page(run: Run) -> str:
 
 def _trained(run: Run) -> str:
     config, timing, data = run.config, run.timing, run.config.get("data") or {}
-    members = run.metrics.get("members") or []
-    count = len(members) or timing.get("members") or 1
+    count = _count(run)
     columns, split = data.get("columns") or [], data.get("split") or {}
     what = "One model" if count == 1 else f"A population of {plural(count, 'model')}"
     text = f"{what} ({config['recipe']}) was trained"
@@ -122,18 +121,21 @@ def _how_well(run: Run) -> str:
     record, units = run.metrics, run.metrics.get("units") or {}
     values, groups = record["metrics"], beside(record["metrics"], record.get("controls") or {})
     labels = list(dict.fromkeys(label for group in groups.values() for label in group))
+    which = {name: text for name, text in (record.get("control_names") or {}).items() if text and groups.get(name)}
     lead = _whose(run) + _course(run)
     if not groups:
         return paragraph(lead + "No metric on held-out rows was recorded.")
-    header = ["Metric", "This model", *labels, *(["Unit"] if any(units.get(name) for name in groups) else [])]
+    header = ["Metric", "This model", *labels, *(["Which control"] if which else [])]
+    header += ["Unit"] if any(units.get(name) for name in groups) else []
     rows = []
     for name, group in groups.items():
         cells = [cell(name, head=True), cell(number(values.get(name)), kind="n model")]
         cells += [cell(number(group[label]) if label in group else "", kind="n") for label in labels]
+        cells += [cell(which.get(name, ""), kind="which")] if which else []
         cells += [cell(units.get(name, ""))] if header[-1] == "Unit" else []
         rows.append(("", "".join(cells)))
     numeric = range(1, 2 + len(labels))
-    caption = "On held-out rows" + (", beside controls that know less." if labels else ".")
+    caption = "On held-out rows" + (", each beside a control." if labels else ".")
     return paragraph(lead) + table(header, rows, numeric=numeric, caption=caption)
 
 
@@ -199,21 +201,22 @@ def _members(run: Run) -> str:
     def unit(name: str) -> str:
         return f"{name} ({units[name]})" if units.get(name) else name
 
-    header = ["Member", "Seed", *hparams, unit("validation"), *map(unit, metrics), "Status"]
+    header = ["Member", "Status", "Seed", *hparams, unit("validation"), *map(unit, metrics)]
     rows = []
     for place in sorted(range(len(members)), key=rank):
         member = members[place]
         status = str(member.get("status") or "")
         kind = "best" if place == best else "lost" if status.startswith("diverged") else ""
         name = f"{member.get('member', place)}{' ★ best' if place == best else ''}"
-        cells = [cell(name, head=True), cell(shown(member.get("seed")), kind="n")]
+        cells = [cell(name, head=True), cell(status), cell(shown(member.get("seed")), kind="n")]
         cells += [cell(shown((member.get("hparams") or {}).get(h)), kind="n") for h in hparams]
         cells += [cell(number(member.get("validation")), kind="n")]
         cells += [cell(number((member.get("metrics") or {}).get(m)), kind="n") for m in metrics]
-        rows.append((kind, "".join([*cells, cell(status)])))
+        rows.append((kind, "".join(cells)))
     text = f"{plural(len(members), 'member')}, the lowest validation first."
     text += f" Diverged: member{'' if len(lost) == 1 else 's'} {listed(lost, most=24)}." if lost else ""
-    return paragraph(text) + folded(header, rows, numeric=range(1, len(header) - 1), noun="member")
+    whole = folded(header, rows, numeric=range(2, len(header)), noun="member")
+    return f'{paragraph(text)}<div class="lines">{whole}</div>\n'
 
 
 def _figure(run: Run, place: int) -> str:
@@ -244,10 +247,7 @@ def _data(run: Run) -> str:
 
 
 def _settings(run: Run) -> str:
-    settings = {**(run.config.get("settings") or {})}
-    for name in ("epochs", "batch_size"):
-        if run.config.get(name) is not None:
-            settings.setdefault(name, run.config[name])
+    settings = run.config.get("settings") or {}
     return pairs(("Setting", "Value"), settings.items()) if settings else ""
 
 
@@ -259,8 +259,12 @@ def _again(run: Run) -> str:
         "fingerprint of the data": data.get("fingerprint"),
         "device": config.get("device") or timing.get("device"),
     }
-    timed = {"compile_s": ("compilation", "s"), "run_s": ("training", "s"), "steps": ("steps per member", "")}
-    timed["member_steps_per_s"] = ("member steps per second", "")
+    timed = {
+        "compile_s": ("compilation", "s"),
+        "run_s": ("training", "s"),
+        "steps": ("steps" if _count(run) == 1 else "steps, all members together", ""),
+        "member_steps_per_s": ("member steps per second", ""),
+    }
     for key, (label, unit) in timed.items():
         if isinstance(timing.get(key), (int, float)):
             facts[label] = f"{number(timing[key])} {unit}".strip()
@@ -279,6 +283,11 @@ def _files(run: Run) -> str:
         for name, size in run.files.items()
     ]
     return folded(["File", "Size"], rows, numeric=[1], noun="file")
+
+
+def _count(run: Run) -> int:
+    """Return how many models were trained."""
+    return len(run.metrics.get("members") or []) or run.timing.get("members") or 1
 
 
 def _swept(members: list[dict[str, Any]]) -> list[str]:

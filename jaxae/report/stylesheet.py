@@ -27,6 +27,8 @@ thead th { color: var(--soft); white-space: nowrap; }
 tbody th { font-weight: 500; overflow-wrap: break-word; }
 .n { text-align: right; white-space: nowrap; }
 .model { font-weight: 650; }
+.which { color: var(--soft); font-size: .9em; }
+.lines th, .lines td { white-space: nowrap; }
 tr.best { background: var(--good-tint); }
 tr.lost { color: var(--bad); }
 .checks { list-style: none; padding: 0; margin: 0; }
@@ -51,6 +53,7 @@ footer { color: var(--soft); font-size: .88rem; padding-top: 1.5rem; padding-bot
   --accent: #000; --bad: #a63d00; --bad-tint: #fff; --good: #00674b; --good-tint: #fff; }
   body { font-size: 10.5pt; } nav { display: none; } h2 { break-after: avoid; }
   figure, tr, .checks li { break-inside: avoid; }
+  .lines th, .lines td { white-space: normal; }
   details::details-content { content-visibility: visible; height: auto; }
   main, header, footer { max-width: none; padding: 0; } @page { margin: 16mm; } }
 """

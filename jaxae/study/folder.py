@@ -16,13 +16,59 @@ from jaxae.result import Fit
 __all__ = ["appearing", "read_json", "usable_target", "write_history", "write_json"]
 
 
-def usable_target(out: Path) -> Path:
-    """Return the folder to write, or refuse one that holds something else than an earlier run."""
-    if out.exists() and not out.is_dir():
+OWN_FILES = {
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "model.safetensors",
+    "pictures.json",
+    "report.html",
+    "timing.json",
+}
+"""What every run writes, beside the pictures that `pictures.json` lists."""
+
+
+def usable_target(out: Path, source: Path | None = None) -> Path:
+    """Return the folder to write, absolute, or refuse one in which something of the user's would be lost.
+
+    Args:
+        out: free, an empty folder, or one that holds an earlier run and nothing else.
+        source: the file with the data, which must not be in it.
+
+    Raises:
+        ValueError: for any other, and where nothing can be written.
+    """
+    target = Path(os.path.abspath(out))
+    if target.exists() and not target.is_dir():
         raise ValueError(f"{out} is a file, but the results need a folder: give another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise ValueError(f"{out} holds something else than a trained model: give a new folder with --out")
-    return out
+    if target == Path.cwd() or target in Path.cwd().parents:
+        raise ValueError(f"{out} is the folder you are in, which cannot be replaced: give another --out")
+    if source is not None and target in Path(os.path.abspath(source)).parents:
+        raise ValueError(f"{out} holds the data {source}, which would be lost: give another --out")
+    foreign = sorted(path.name for path in target.iterdir() if path.name not in _own(target)) if target.is_dir() else []
+    if foreign:
+        raise ValueError(
+            f"{out} holds something else than a trained model, {foreign[0]}, which would be lost: give "
+            "another --out, or move it away"
+        )
+    ancestor = next(parent for parent in target.parents if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=ancestor, prefix=f".{target.name}."))
+    except OSError as error:
+        raise ValueError(f"cannot write to {out}: {error.strerror}; give another --out") from None
+    return target
+
+
+def _own(folder: Path) -> set[str]:
+    """Return the names of the files that an earlier run wrote into the folder; none where there was none."""
+    try:
+        config, pictures = (json.loads((folder / name).read_text()) for name in ("config.json", "pictures.json"))
+        stems = [Path(picture["file"]).stem for picture in pictures]
+        return (
+            OWN_FILES | {f"{stem}.{kind}" for stem in stems for kind in ("png", "csv")} if config["recipe"] else set()
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 class appearing:  # noqa: N801  (used as a verb)
@@ -32,25 +78,27 @@ class appearing:  # noqa: N801  (used as a verb)
         self.target = target
 
     def __enter__(self) -> Path:
-        try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}."))
-        except OSError as error:
-            raise ValueError(f"cannot write to {self.target}: {error.strerror}; give another --out") from None
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}."))
         return self.folder
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return
-        os.chmod(self.folder, 0o755)
-        if self.target.exists():
-            old = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}.old."))
-            os.replace(self.target, old / "run")
-            os.replace(self.folder, self.target)
+        old = self.folder.with_name(self.folder.name + ".old")
+        try:
+            if kind is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self.folder, 0o777 & ~umask)
+                if self.target.exists():
+                    os.replace(self.target, old)
+                os.replace(self.folder, self.target)
+        except OSError:
+            if old.exists() and not self.target.exists():
+                os.replace(old, self.target)
+            raise
+        finally:
             shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(self.folder, self.target)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def write_history(path: Path, fitted: Fit) -> None:

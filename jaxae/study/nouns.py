@@ -45,6 +45,7 @@ class Study(NamedTuple):
         test: rows that nothing has seen but the final figures.
         labels: of the test rows, or None.
         scaling: from the user's columns and units to the model's, and back.
+        fills: (2, d) mean and median of the training rows in the user's units, for values that are missing later.
     """
 
     settings: Any
@@ -55,6 +56,7 @@ class Study(NamedTuple):
     test: np.ndarray
     labels: np.ndarray | None
     scaling: data.Scaling
+    fills: np.ndarray = np.zeros((2, 0))
 
     @property
     def bound(self) -> Any:

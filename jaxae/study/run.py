@@ -65,11 +65,15 @@ def train(
     if seeds is not None:
         checks.whole("seeds", seeds)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
-    target = usable_target(Path(out))
+    target = usable_target(Path(out), None if path is None else Path(path))
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
     source = _source(recipe, settings, keys["data"], path, impute)
     study = _prepared(recipe, settings, source, keys["split"])
     rows = len(study.train)
+    if rows < settings.batch_size == recipe.Settings().batch_size:
+        note = f"the batch size is all {rows} training rows, fewer than the recipe's {settings.batch_size}"
+        settings, source = dataclasses.replace(settings, batch_size=rows), source._replace(notes=(*source.notes, note))
+        study = study._replace(settings=settings)
     checks.whole("batch_size", settings.batch_size, high=rows, why=", the number of training rows")
     steps = settings.epochs * (rows // settings.batch_size)
     defaults = {option: [getattr(settings, option)] for option in sweepable(recipe) if option not in (sweep or {})}
@@ -79,28 +83,28 @@ def train(
         return recipe.learner(study.model, settings, steps, **hparams)
 
     judge = recipe.score(study.model, settings)
+    fitted = fit(
+        study.model,
+        factory if many else factory(**{option: values[0] for option, values in defaults.items()}),
+        Batch(study.train),
+        key=keys["fit"],
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        hparams=grid(**{**defaults, **columns}) if many else None,
+        seeds=(seeds or 1) if many else None,
+        mesh=_mesh() if many else None,
+        validation=None if judge is None else Batch(study.validation),
+        score=judge,
+        progress=progress,
+    )
+    if not np.isfinite(fitted.final()).any():
+        what = "the run" if fitted.members is None else "every member"
+        how = fitted.describe(None if fitted.members is None else 0)
+        raise FloatingPointError(f"{what} {how}: lower the learning rate; nothing was written")
     with appearing(target) as folder:
-        fitted = fit(
-            study.model,
-            factory if many else factory(**{option: values[0] for option, values in defaults.items()}),
-            Batch(study.train),
-            key=keys["fit"],
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            hparams=grid(**{**defaults, **columns}) if many else None,
-            seeds=(seeds or 1) if many else None,
-            mesh=_mesh() if many else None,
-            validation=None if judge is None else Batch(study.validation),
-            score=judge,
-            progress=progress,
-        )
-        if not np.isfinite(fitted.final()).any():
-            what = "the run" if fitted.members is None else "every member"
-            raise FloatingPointError(
-                f"{what} {fitted.describe(None if fitted.members is None else 0)}: lower the "
-                "learning rate; nothing was written"
-            )
-        checkpoint.save(fitted, folder / "model.safetensors")
+        # Times go to timing.json alone, so that the same command writes the same bits.
+        timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
+        checkpoint.save(fitted._replace(record=timeless), folder / "model.safetensors")
         config = _config(name, recipe, settings, source, study, seed, seeds, sweep or {}, command, path, impute, fitted)
         write_json(folder / "config.json", config)
         write_history(folder / "history.csv", fitted)
@@ -120,8 +124,8 @@ def _grid(recipe: ModuleType, settings: Any, sweep: Mapping[str, Sequence[Any]])
                 f"can be swept is {', '.join(able)}"
             )
         checks.known("setting to sweep", [name], able)
-        if not values:
-            raise ValueError(f"the sweep over {name} has no values: write {name}=1,2,4")
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"the sweep over {name} has {'two equal' if values else 'no'} values: write {name}=1,2,4")
         for value in values:
             dataclasses.replace(settings, **{name: value})
     return {name: list(values) for name, values in sweep.items()}
@@ -145,7 +149,8 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key) -> St
     train_rows, validation, test = (scaling.apply(source.values[part]) for part in parts)
     labels = None if source.labels is None else source.labels[parts[2]]
     model = recipe.model(settings, train_rows.shape[1])
-    return Study(settings, model, {}, train_rows, validation, test, labels, scaling)
+    fills = np.stack([np.mean(source.values[parts[0]], 0), np.median(source.values[parts[0]], 0)])
+    return Study(settings, model, {}, train_rows, validation, test, labels, scaling, fills)
 
 
 def _mesh() -> jax.sharding.Mesh | None:
@@ -178,12 +183,11 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
         )
     chosen = study._replace(variables=usable(recipe, singles[best]))
     metrics, controls = members[best]["metrics"], recipe.controls(chosen)
-    found = [
-        *recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count)),
-        report.checks.constant_columns(
-            [name for name, varies in zip(study.scaling.columns, study.scaling.varying, strict=True) if not varies]
-        ),
-    ]
+    found = recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count))
+    if not (study.scaling.varying.all() and (np.ptp(study.train, axis=0) == 0).any()):
+        # A recipe that keeps constant columns, as those of images, has its reasons.
+        kept = zip(study.scaling.columns, study.scaling.varying, strict=True)
+        found.append(report.checks.constant_columns([name for name, varies in kept if not varies]))
     history = singles[best].history
     if "loss" in history:
         found.append(report.checks.improved(history["loss"]))
@@ -196,6 +200,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
             "select": "validation" if "validation" in fitted.history else "loss",
             "metrics": metrics,
             "controls": controls,
+            "control_names": {name: recipe.CONTROLS[name] for name in controls},
             "units": {name: unit for name, unit in recipe.UNITS.items() if name in metrics or name in controls},
             "checks": [check._asdict() for check in found],
             "members": members,
@@ -226,7 +231,12 @@ def _config(
     return {
         "recipe": name,
         "about": (recipe.__doc__ or "").splitlines()[0],
-        "settings": dataclasses.asdict(settings),
+        # Those of the recipe's own data say nothing about a file.
+        "settings": {
+            option: value
+            for option, value in dataclasses.asdict(settings).items()
+            if path is None or option not in recipe.OF_OWN_DATA
+        },
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
         "seed": seed,
@@ -235,8 +245,9 @@ def _config(
         "command": command,
         "key": {"seed": seed, "implementation": str(jax.random.key_impl(jax.random.key(seed))), "split": RANDOM_DRAWS},
         "data": {
-            "source": "the recipe's own data" if path is None else str(path),
+            "source": "the recipe's own data" if path is None else os.path.abspath(path),
             "impute": impute,
+            "fills": dict(zip(("mean", "median"), study.fills.tolist(), strict=True)),
             "rows": len(source.values),
             "columns": source.columns,
             "fingerprint": data.fingerprint(source.values),

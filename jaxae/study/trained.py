@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -90,6 +91,17 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
         fitted = fitted.take(metrics["best"] if member is None else member)
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
+    variables = usable(recipe, fitted)
     none = np.zeros((0, int(scaling.varying.sum())), np.float32)
-    study = Study(settings, model, usable(recipe, fitted), none, none, none, None, scaling)
+    expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, none.shape[1])))
+    shapes = [
+        [(jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree.leaves_with_path(tree)]
+        for tree in (expected, dict(variables))
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{folder / 'model.safetensors'} is no model of the settings in config.json: one of the two was "
+            "changed; restore it from a copy"
+        )
+    study = Study(settings, model, variables, none, none, none, None, scaling)
     return Trained(recipe, study, config)

@@ -1,4 +1,4 @@
-"""The picture of a model beside what knows less."""
+"""The picture of a model beside its controls."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def curves(
     if caption is None:
         caption = "Mean over each epoch's training rows; validation is on rows not trained on."
         if population:
-            caption += f" The line is the median of {plural(shape[0], 'member')}, the band their range."
+            caption += _whose_line(np.any([np.isfinite(values).any(1) for values in series.values()], axis=0))
     return Picture(f"{name}.png", title, caption)
 
 
@@ -200,6 +200,15 @@ def members(
         if not finite.all():
             caption += f" A cross marks a member without a finite validation ({number(int((~finite).sum()))} of them)."
     return Picture(f"{name}.png", title, caption)
+
+
+def _whose_line(drawn: np.ndarray) -> str:
+    """Return of how many members the line and its band are; (members,) True for one with a finite value."""
+    count, lost = int(drawn.sum()), int((~drawn).sum())
+    if not count:
+        return f" All {plural(lost, 'member')} diverged at once, so there is nothing to draw."
+    missing = f" ({number(lost)} diverged at once and {'is' if lost == 1 else 'are'} not drawn)" if lost else ""
+    return f" The line is the median of {plural(count, 'member')}{missing}, the band their range."
 
 
 def _over_members(values: np.ndarray) -> np.ndarray:
