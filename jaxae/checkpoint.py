@@ -71,7 +71,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         ) from None
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(encode(arrays, metadata=header))
+            file.write(_ordered(encode(arrays, metadata=header)))
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -125,6 +125,14 @@ def load(path: str | os.PathLike[str], learner: Learner | Callable[..., Learner]
     status = Status(**_under("status/", arrays))
     state = TrainState(arrays["state/step"], last, opt_state)
     return Fit(variables, state, _under("history/", arrays), hparams, seeds, status, config["record"])
+
+
+def _ordered(content: bytes) -> bytes:
+    """Return a safetensors file with its header in alphabetical order: the library writes it in a random one."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 def _flat(prefix: str, tree: Any) -> dict[str, Any]:

@@ -262,22 +262,22 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, number):
         "1000000",
         "--no-cache",
     ]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if line.startswith("epoch"):
-            break
-    process.send_signal(number)
-    _, rest = process.communicate()
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not process.stderr.readline().startswith("epoch"):
+            assert process.poll() is None
+        process.send_signal(number)
+        rest = process.stderr.read()
     assert process.returncode == 128 + number
     assert rest.splitlines()[-1] == "jaxae: interrupted; nothing was written"
     assert os.listdir(tmp_path) == []
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    process = subprocess.Popen([sys.executable, "-m", "jaxae", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    command = [sys.executable, "-m", "jaxae", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 class TestFolder:
