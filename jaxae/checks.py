@@ -12,7 +12,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["fraction", "known", "nearest", "not_negative", "positive", "same_shape", "typed_key", "whole"]
+__all__ = [
+    "finite_floats",
+    "fraction",
+    "known",
+    "nearest",
+    "not_negative",
+    "positive",
+    "same_shape",
+    "typed_key",
+    "whole",
+]
 
 
 def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
@@ -98,6 +108,32 @@ def _traced(value: Any) -> bool:
     from jax.core import Tracer
 
     return isinstance(value, Tracer)
+
+
+def finite_floats(name: str, array: np.ndarray) -> None:
+    """Refuse data (n, ...) that are no floats, or not finite in the precision that JAX keeps them in.
+
+    Raises:
+        TypeError: for integers and anything else that is no float.
+        ValueError: naming the first row and column that is not finite.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} holds {array.dtype}, but must hold floats: write {name}.astype(np.float32), and scale "
+            "pixels to 0…1"
+        )
+    kept_as = jax.dtypes.canonicalize_dtype(array.dtype)
+    finite = np.abs(array) <= jnp.finfo(kept_as).max
+    if not finite.all():
+        row, *column = np.argwhere(~finite)[0].tolist()
+        at = f" and column {', '.join(map(str, column))}" if column else ""
+        raise ValueError(
+            f"{name} holds {array[(row, *column)]} in row {row}{at} (counted from 0), and {(~finite).sum()} values in "
+            f"all that are no finite {kept_as.name}: fill them in or leave those rows out"
+        )
 
 
 def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:

@@ -87,7 +87,16 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
 
 def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:
     # Linen takes a method's name from its __name__, which a partial does not have.
-    return lambda model, *args: loss(model, *args)
+    def method(model: Any, *args: Any) -> tuple[Array, Metrics]:
+        result = loss(model, *args)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+            raise TypeError(
+                f"the loss returned {type(result).__name__}, but must return (values (n,), metrics): "
+                "return values, {}"
+            )
+        return result
+
+    return method
 
 
 def _one_number_per_example(values: Array, batch: Batch) -> None:

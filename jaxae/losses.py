@@ -49,7 +49,20 @@ def reconstruction(
         Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008.
     """
     corrupted = batch.x if noise is None or key is None else noise(key, batch.x)
-    return nll(model.decode(model.encode(corrupted, batch.cond), batch.cond), batch.x), {}
+    code = model.encode(corrupted, batch.cond)
+    if isinstance(code, Normal):
+        raise TypeError("encode returned a Normal, so this is a variational autoencoder: train it with losses.elbo")
+    return nll(model.decode(code, batch.cond), batch.x), {}
+
+
+def _posterior(model: Any, batch: Batch) -> Normal:
+    posterior = model.encode(batch.x, batch.cond)
+    if not isinstance(posterior, Normal):
+        raise TypeError(
+            f"encode returned {type(posterior).__name__}, but this loss needs a Normal: use models.VAE, or "
+            "losses.reconstruction for an autoencoder"
+        )
+    return posterior
 
 
 def elbo(
@@ -94,7 +107,7 @@ def elbo(
     """
     checks.not_negative("beta", beta)
     checks.not_negative("free_bits", free_bits)
-    posterior: Normal = model.encode(batch.x, batch.cond)
+    posterior = _posterior(model, batch)
     z = posterior.mean if key is None else posterior.sample(key)
     error = nll(model.decode(z, batch.cond), batch.x)
     kl = posterior.kl_per_dimension()
@@ -131,7 +144,7 @@ def importance_weighted(
         Burda et al., Importance weighted autoencoders, 2016.
     """
     checks.whole("samples", samples)
-    posterior: Normal = model.encode(batch.x, batch.cond)
+    posterior = _posterior(model, batch)
     prior = Normal(jnp.zeros_like(posterior.mean), jnp.zeros_like(posterior.logvar))
 
     def log_weight(z: Array) -> Array:

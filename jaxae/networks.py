@@ -4,7 +4,7 @@ There is no train flag. `BatchNorm` trains exactly when the collection `batch_st
 exactly when a key named `dropout` is given: the objective does both, everything else does neither.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -128,6 +128,8 @@ class MLP(nn.Module):
                     f"{name} has shape {array.shape}, but an MLP takes (n, features): "
                     f"flatten it with {name}.reshape(len({name}), -1)"
                 )
+        if not isinstance(self.widths, Sequence):
+            raise TypeError(f"widths is {self.widths!r}, but must be a tuple with one width per layer: MLP((64, 2))")
         if not self.widths:
             raise ValueError("widths is empty, but an MLP needs at least one layer: MLP((64, 2))")
         if cond is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxae import checks
 from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
@@ -16,13 +17,16 @@ def check_run(data: Batch, key: Key, batch_size: int) -> None:
 
     Raises:
         TypeError: if data is no Batch, key no typed key or batch_size no whole number.
-        ValueError: if batch_size is not from 1 to n, or x and cond differ in length.
+        ValueError: if batch_size is not from 1 to n, x and cond differ in length, or a NumPy array is not finite.
     """
     if not isinstance(data, Batch):
         raise TypeError(f"data is {type(data).__name__}, but must be a Batch: write Batch(x)")
     for name, array in data._asdict().items():
         if not getattr(array, "shape", ()) and not (name == "cond" and array is None):
             raise TypeError(f"data.{name} is {type(array).__name__}, but must be an array (n, ...): np.asarray({name})")
+        if isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.floating):
+            # What is on a device already stays there: a run makes no host transfer.
+            checks.finite_floats(f"data.{name}", array)
     n = len(data.x)
     if data.cond is not None:
         checks.same_shape("cond", data.cond.shape[:1], "x", data.x.shape[:1])
@@ -36,7 +40,6 @@ def start(learner: Learner, variables: Variables) -> TrainState:
     """Return the state before the first step.
 
     Examples:
-        >>> import jax.numpy as jnp
         >>> start(Learner(lambda variables: (), None), {"params": {}}).step.item()
         0
     """

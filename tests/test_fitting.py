@@ -13,8 +13,8 @@ import pytest
 from jax.sharding import AxisType
 
 import jaxae as ja
-from jaxae import fitting
 from jaxae.distributions import per_example
+from jaxae.fitting import drive
 
 ROWS, FEATURES, BATCH, STEPS = 24, 5, 8, 3
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (ROWS, FEATURES)))
@@ -490,7 +490,7 @@ def test_what_diverged_stays_so(tmp_path):
 
 
 def test_a_fit_that_was_killed_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(drive, "SAVE_SECONDS", 0.0)
     epochs = []
 
     def kill(progress):

@@ -639,3 +639,12 @@ def test_contractive_of_a_lifted_module():
     # NNX itself refuses the running averages of a batch norm written inside a gradient of the loss.
     with pytest.raises(flax.errors.TraceContextError, match="Cannot mutate BatchStat from a different trace level"):
         learner.objective(dry, losses.contractive)(variables, data(), jax.random.key(1))
+
+
+@pytest.mark.parametrize("returned", [lambda x: x.sum(-1), lambda x: (x.sum(-1), x, x), lambda x: (x.sum(-1), x)])
+def test_a_loss_returns_values_and_metrics(returned):
+    model = models.AE(networks.MLP((2,)), networks.MLP((3,)))
+    variables = model.init(jax.random.key(0), jnp.ones((4, 3)))
+    objective = learner.objective(model, lambda model, batch, key: returned(batch.x))
+    with pytest.raises(TypeError, match=r"must return \(values \(n,\), metrics\): return values, \{\}"):
+        objective(variables, Batch(jnp.ones((4, 3))), jax.random.key(1))

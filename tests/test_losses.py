@@ -392,3 +392,14 @@ def test_one_number_per_example_independent_of_the_others(loss, rng):
     assert values.shape == (4,)
     for i in range(4):
         np.testing.assert_allclose(loss(model, Batch(x[i : i + 1]), None)[0], values[i : i + 1], rtol=2e-6)
+
+
+def test_a_loss_names_the_family_it_is_for():
+    plain = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z)
+    vague = SimpleNamespace(encode=lambda x, cond: Normal(x, x), decode=lambda z, cond: z)
+    batch = Batch(jnp.ones((2, 3)))
+    for loss in (losses.elbo, losses.importance_weighted):
+        with pytest.raises(TypeError, match=r"needs a Normal: use models\.VAE"):
+            loss(plain, batch, None)
+    with pytest.raises(TypeError, match=r"train it with losses\.elbo"):
+        losses.reconstruction(vague, batch, None)

@@ -308,3 +308,8 @@ def test_a_predicted_scale_refuses_an_odd_number_of_columns():
 @pytest.mark.parametrize("wrap", [networks.SharedScale, networks.PredictedScale])
 def test_a_network_that_takes_no_condition_is_called_without(wrap):
     assert wrap(nn.Dense(4)).init_with_output(jax.random.key(0), jnp.ones((3, 2)))[0].mean.shape[0] == 3
+
+
+def test_one_width_is_no_tuple_of_widths():
+    with pytest.raises(TypeError, match=r"widths is 8, but must be a tuple with one width per layer"):
+        networks.MLP(8).init(jax.random.key(0), jnp.ones((1, 2)))

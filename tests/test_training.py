@@ -97,6 +97,7 @@ def arguments(**given):
         ({"data": ROWS.x}, TypeError, "write Batch"),
         ({"data": Batch(ROWS.x, ROWS.x[:3])}, ValueError, "cond has shape"),
         ({"data": Batch(ROWS.x[:0])}, ValueError, "no rows"),
+        ({"data": Batch(np.full((10, 1), np.nan))}, ValueError, "data.x holds nan in row 0 and column 0"),
     ],
 )
 def test_what_is_refused(given, error, words):

@@ -1,0 +1,146 @@
+"""One member of a fit as pure functions: how it begins, goes on for a number of epochs, and ends."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxae.training import epoch, initialise
+from jaxae.types import Array, Batch, Key, Learner, Score, TrainState, Variables
+
+__all__ = ["Keys", "Run", "programs"]
+
+VALIDATION_ROWS = 1024
+"""Validation rows scored together: bounds the memory that a population needs for them."""
+SAVE_SECONDS = 60.0
+"""Between two saves of a checkpoint at least."""
+NOT_A_STEP = np.uint32(2**32 - 1)
+"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
+NOT_A_STEP = np.uint32(2**32 - 1)
+"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
+
+
+class Run(NamedTuple):
+    """One run between two chunks: arrays only."""
+
+    state: TrainState
+    best: Variables | None
+    best_loss: Array
+    best_epoch: Array
+    epochs: Array
+    diverged_epoch: Array
+    diverged_step: Array
+    training: Array
+
+
+class Keys(NamedTuple):
+    """The keys of one run: for the order of the rows, for the steps, and for scoring."""
+
+    order: Key
+    step: Key
+    validation: Key
+
+
+def programs(
+    model: Any, factory: Callable[..., Learner], score: Score | None, batch_size: int, buffer: int, patience: int | None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return two pure functions of one member: how it begins, and how it goes on for a number of epochs."""
+
+    def begin(own: tuple[Key, dict[str, Array]], data: Batch) -> tuple[Run, Keys]:
+        state, run_key = initialise(model, factory(**own[1]), data, own[0])
+        order_key, step_key = jax.random.split(run_key)
+        keys = Keys(order_key, step_key, jax.random.fold_in(order_key, NOT_A_STEP))
+        zero = jnp.zeros((), jnp.int32)
+        best = None if score is None else state.variables
+        run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, jnp.asarray(True))
+        return jax.tree.map(_strong, run), keys
+
+    def advance(own: tuple[Run, Keys, dict[str, Array]], shared: tuple[Batch, Batch | None, Array]) -> Any:
+        run, keys, hyper = own
+        data, validation, count = shared
+        learner = factory(**hyper)
+
+        def one(run: Run) -> tuple[Run, dict[str, Array]]:
+            state, metrics = epoch(learner, run.state, data, keys.order, keys.step, batch_size=batch_size)
+            row = jax.tree.map(jnp.mean, metrics)
+            step = _first_not_finite(run.state, state, metrics)
+            if score is not None and validation is not None:
+                row["validation"] = _mean_score(score, state.variables, validation, keys.validation, state.step)
+            return _judge(run, state, row, step, patience)
+
+        row = jax.eval_shape(one, run)[1]
+        empty = {name: jnp.full((buffer,), jnp.nan, leaf.dtype) for name, leaf in row.items()}
+
+        def body(i: Array, carry: tuple[Run, dict[str, Array]]) -> tuple[Run, dict[str, Array]]:
+            run, rows = carry
+            run, row = one(run)
+            return run, {name: rows[name].at[i].set(value) for name, value in row.items()}
+
+        return jax.lax.fori_loop(0, count, body, (run, empty))
+
+    return begin, advance
+
+
+def _strong(leaf: Array) -> Array:
+    """Return the leaf without weak typing, which the first chunk would lose and the second be compiled anew for."""
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(leaf, leaf.dtype)
+
+
+def _first_not_finite(before: TrainState, after: TrainState, metrics: Mapping[str, Array]) -> Array:
+    """Return the first step, counted from 1, with a loss that is not finite, or 0 where all is finite.
+
+    A gradient may spoil the parameters in the very last step, which no loss has seen yet.
+    """
+    losses = [values for name, values in metrics.items() if name == "loss" or name.endswith("/loss")]
+    bad = ~jnp.isfinite(jnp.stack(losses)).all(0) if losses else jnp.zeros(1, bool)
+    floats = [leaf for leaf in jax.tree.leaves(after.variables) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    spoilt = ~jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all() if floats else jnp.asarray(False)
+    seen = before.step + 1 + jnp.argmax(bad).astype(jnp.int32)
+    return jnp.where(bad.any(), seen, jnp.where(spoilt, after.step, 0))
+
+
+def _judge(
+    run: Run, state: TrainState, row: dict[str, Array], bad_step: Array, patience: int | None
+) -> tuple[Run, dict[str, Array]]:
+    """Return the run after an epoch that ended in `state`, and the epoch's row of the history.
+
+    A run that has ended keeps everything as it is, and one that diverged in this epoch goes back to where it began.
+    """
+    number = run.epochs + 1
+    diverged = run.training & (bad_step > 0)
+    kept = run.training & ~diverged
+    loss = row.get("validation", jnp.asarray(jnp.inf))
+    better = kept & (loss < run.best_loss)
+    best_epoch = jnp.where(better, number, run.best_epoch)
+    waited_enough = False if patience is None else number - best_epoch >= patience
+
+    def choose(which: Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
+
+    after = Run(
+        state=choose(kept, state, run.state),
+        best=None if run.best is None else choose(better, state.variables, run.best),
+        best_loss=jnp.where(better, loss, run.best_loss),
+        best_epoch=best_epoch,
+        epochs=jnp.where(kept, number, run.epochs),
+        diverged_epoch=jnp.where(diverged, number, run.diverged_epoch),
+        diverged_step=jnp.where(diverged, bad_step, run.diverged_step),
+        training=kept & ~jnp.asarray(waited_enough),
+    )
+    return after, {name: jnp.where(run.training, value, jnp.nan) for name, value in row.items()}
+
+
+def _mean_score(score: Score, variables: Variables, validation: Batch, key: Key, step: Array) -> Array:
+    """Return the mean score of the validation rows, scored some rows at a time to bound the memory."""
+    n = len(validation.x)
+    width = min(n, VALIDATION_ROWS)
+    parts = -(-n // width)
+    rows = (jnp.arange(parts * width) % n).reshape(parts, width)
+
+    def part(pair: tuple[Array, Key]) -> Array:
+        return score(variables, jax.tree.map(lambda leaf: leaf[pair[0]], validation), pair[1])
+
+    part_keys = jax.random.split(jax.random.fold_in(key, step), parts)
+    return jax.lax.map(part, (rows, part_keys)).reshape(-1)[:n].mean()
