@@ -149,7 +149,7 @@ def controls(study: "Study") -> dict[str, float]:
     from sklearn.decomposition import FactorAnalysis
 
     factors = min(study.settings.latent, study.train.shape[1])
-    exact = FactorAnalysis(factors, svd_method="lapack", tol=1e-5, max_iter=5000).fit(study.train)
+    exact = FactorAnalysis(factors, svd_method="lapack").fit(study.train)
     rows = study.train[: len(study.test)]
     moments = ja.metrics.moments(study.test, rows)
     return {

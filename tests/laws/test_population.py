@@ -6,10 +6,12 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxae as ja
+from jaxae.networks import MLP
 from jaxae.population import spread
 
 from .cases import DATA, LOSSES, differ, same_bits, train, trained
@@ -79,6 +81,16 @@ def test_in_lanes_a_member_has_the_same_bits_in_every_population(name, devices, 
         same_bits(jax.device_get(out), rows(everyone(name), slice(count)))
     last = population(name, devices)(members(slice(8, 9)), None)
     same_bits(jax.device_get(last), rows(everyone(name), slice(8, 9)))
+
+
+def test_a_loop_of_one_group_is_not_inlined():
+    """XLA rounds a run that it inlines otherwise: so the number of groups is known at run time only."""
+    vae = ja.models.VAE(MLP((16,)), MLP((16, 8)), latent=2)
+    data = ja.Batch(jax.random.uniform(jax.random.key(0), (64, 8)))
+    learner = ja.descend(ja.objective(vae, ja.losses.importance_weighted), optax.adam(1e-2))
+    run = spread(lambda key, _: ja.train(vae, learner, data, key, epochs=1, batch_size=64), lanes=1)
+    alone, first = run(members(slice(1))[0], None), run(members(slice(2))[0], None)
+    same_bits(alone, rows(first, slice(1)))
 
 
 @pytest.mark.parametrize(("devices", "chunk"), [(None, 1), (None, 6), (2, 6)])
