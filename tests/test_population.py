@@ -139,3 +139,15 @@ def test_what_a_population_refuses(key, hparams, error, words):
 def test_one_key_is_no_population():
     with pytest.raises(ValueError, match="key has shape"):
         sweep(member)(jax.random.key(0))
+
+
+def test_a_chunk_is_never_larger_than_the_population():
+    ran = []
+
+    def noted(key, a):
+        jax.debug.callback(lambda _: ran.append(1), a)
+        return a
+
+    sweep(noted, chunk=50)(keys(1), {"a": jnp.arange(3.0)})
+    jax.effects_barrier()
+    assert len(ran) == 3

@@ -125,7 +125,7 @@ def test_evidence_of_a_model_that_ignores_its_code_is_exact():
 
 
 @pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
-def test_digits_from_an_idx_file(tmp_path):
+def test_digits_from_an_idx_file(tmp_path, optimised):
     recipe = recipes.find("digits-vae")
     path = Path(os.environ["JAXAE_DATA"]) / "mnist" / "t10k-images-idx3-ubyte.gz"
     settings = recipe.Settings(epochs=2, widths=(64,), batch_size=100)
@@ -135,7 +135,7 @@ def test_digits_from_an_idx_file(tmp_path):
 
 
 @pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
-def test_autoencoder_of_plant_data(tmp_path):
+def test_autoencoder_of_plant_data(tmp_path, optimised):
     import gzip
 
     with gzip.open(Path(os.environ["JAXAE_DATA"]) / "tep" / "d00_te.dat.gz", "rt") as file:

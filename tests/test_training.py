@@ -97,6 +97,8 @@ def arguments(**given):
         ({"data": ROWS.x}, TypeError, "write Batch"),
         ({"data": Batch(ROWS.x, ROWS.x[:3])}, ValueError, "cond has shape"),
         ({"data": Batch(ROWS.x[:0])}, ValueError, "no rows"),
+        ({"data": Batch([[1.0]])}, TypeError, "data.x is list, but must be an array"),
+        ({"data": Batch(ROWS.x, [1.0])}, TypeError, "data.cond is list, but must be an array"),
         ({"data": Batch(np.full((10, 1), np.nan))}, ValueError, "data.x holds nan in row 0 and column 0"),
     ],
 )
