@@ -83,14 +83,18 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
     def grouped(mapped: Any, shared: Any, groups: Array) -> Any:
         """Run groups of `lanes` members one after another.
 
-        The number of groups is a run-time value: XLA inlines a loop that it knows to run once, and the inlined body
-        may round differently.
+        The number of groups is a run-time value and their place never known: XLA inlines a loop that it knows to run
+        once, hoists a body that is the same every time, and may round either differently
+        (tests/laws/test_population.py fails without this).
         """
         leaves, tree = jax.tree.flatten(mapped)
         # Keys travel as plain words and become keys again in each group: every group takes other ones.
         impls = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
         words = [leaf if impl is None else jax.random.key_data(leaf) for leaf, impl in zip(leaves, impls, strict=True)]
         folded = [leaf.reshape(-1, lanes, *leaf.shape[1:]) for leaf in words]
+        count = len(folded[0])
+        if count == 1:
+            folded = [jnp.concatenate([leaf, leaf]) for leaf in folded]
 
         def group(i: Array | int) -> Any:
             own = [leaf[i] for leaf in folded]
@@ -103,9 +107,7 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         def one(i: Array, out: Any) -> Any:
             return jax.tree.map(lambda everyone, new: everyone.at[i].set(new), out, group(i))
 
-        empty = jax.tree.map(
-            lambda leaf: jnp.zeros((len(folded[0]), *leaf.shape), leaf.dtype), jax.eval_shape(group, 0)
-        )
+        empty = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), jax.eval_shape(group, 0))
         out = jax.lax.fori_loop(0, groups, one, empty)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
 
