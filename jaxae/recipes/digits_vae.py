@@ -157,7 +157,7 @@ def controls(study: "Study") -> dict[str, float]:
 
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
-    """Return whether it beats independent pixels, whether the code is in use, and the gap to the rows seen."""
+    """Return whether it beats independent pixels and keeps up with PCA, uses its code, and how far seen rows are ahead."""
     import jax
 
     from jaxae.study import evidence
@@ -174,6 +174,14 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             name="evidence lower bound",
             control_name="independent pixels",
             lower_is_better=False,
+        ),
+        ja.report.checks.against_control(
+            metrics["mean_squared_error"],
+            controls["mean_squared_error"],
+            name="mean squared error",
+            control_name="PCA with as many components",
+            lower_is_better=True,
+            slack=0.05,
         ),
         ja.report.checks.active_units(ja.latent.active_units(encode(study.bound, study.test))),
         ja.report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound"),
