@@ -157,7 +157,7 @@ def controls(study: "Study") -> dict[str, float]:
 
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
-    """Return whether it beats independent pixels and keeps up with PCA, uses its code, and how far seen rows are ahead."""
+    """Return whether it beats independent pixels and keeps up with PCA, uses its code, and the gap to seen rows."""
     import jax
 
     from jaxae.study import evidence
