@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxae import checks
 from jaxae.result import Fit, Status
 from jaxae.types import Learner, TrainState
 
@@ -184,7 +185,7 @@ def _opt_state(
         )
     keyed = [
         jax.random.wrap_key_data(jnp.asarray(leaf), impl=jax.random.key_impl(jnp.empty((), like.dtype)))
-        if _is_key(like)
+        if checks.is_key(like)
         else leaf
         for leaf, like in zip(leaves, expected, strict=True)
     ]
@@ -193,11 +194,7 @@ def _opt_state(
 
 def _words(leaf: Any) -> Any:
     """Return a key, which some optimizers carry, as plain words."""
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    return jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
 
 
 def _digest(config: str, arrays: Mapping[str, np.ndarray]) -> str:

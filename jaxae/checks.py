@@ -15,6 +15,7 @@ import numpy as np
 __all__ = [
     "finite_floats",
     "fraction",
+    "is_key",
     "known",
     "nearest",
     "not_negative",
@@ -25,6 +26,13 @@ __all__ = [
 ]
 
 
+def is_key(leaf: Any) -> bool:
+    """Return whether an array, or the description of one, holds typed keys."""
+    from jax.dtypes import issubdtype, prng_key
+
+    return hasattr(leaf, "dtype") and bool(issubdtype(leaf.dtype, prng_key))
+
+
 def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
     """Refuse anything but a typed key (or keys) of the given shape.
 
@@ -32,10 +40,8 @@ def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
         TypeError: for a legacy `uint32` key, an integer, or any other thing.
         ValueError: for typed keys of another shape.
     """
-    from jax.dtypes import issubdtype, prng_key
-
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not issubdtype(dtype, prng_key):
+    if not is_key(key):
+        dtype = getattr(key, "dtype", None)
         given = "a legacy uint32 key" if dtype == np.uint32 else f"{type(key).__name__} {str(key)[:40]}"
         raise TypeError(f"key is {given}, but must be a typed key: write jax.random.key(0)")
     if key.shape != shape:

@@ -310,7 +310,7 @@ class Lifted(NamedTuple):
         nnx.replace_by_pure_dict(state, cast(dict[str, Any], variables["state"]))
 
         def stream(number: int, leaf: Any) -> Array:
-            if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            if not checks.is_key(leaf):
                 return jnp.zeros(leaf.shape, leaf.dtype)
             if dropout_key is None:
                 # Nothing draws from the stream; its leaf only has to be there.

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxae import checks
 from jaxae.types import Array, Key
 
-__all__ = ["grid", "spread", "sweep"]
+__all__ = ["grid", "points", "spread", "sweep"]
 
 
 def grid(**axes: Iterable[Any]) -> dict[str, Array]:
@@ -89,7 +89,7 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         """
         leaves, tree = jax.tree.flatten(mapped)
         # Keys travel as plain words and become keys again in each group: every group takes other ones.
-        impls = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
+        impls = [jax.random.key_impl(leaf) if checks.is_key(leaf) else None for leaf in leaves]
         words = [leaf if impl is None else jax.random.key_data(leaf) for leaf, impl in zip(leaves, impls, strict=True)]
         folded = [leaf.reshape(-1, lanes, *leaf.shape[1:]) for leaf in words]
         count = len(folded[0])
@@ -141,10 +141,6 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
     return members
 
 
-def _is_key(leaf: Array) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-
-
 def sweep(
     member: Callable[..., Any], mesh: Mesh | None = None, chunk: int | None = None, lanes: int | None = None
 ) -> Callable[..., Any]:
@@ -179,20 +175,29 @@ def sweep(
     run = spread(lambda pair, _: member(pair[0], **pair[1]), mesh, lanes)
 
     def population(keys: Key, hparams: Mapping[str, Array] | None = None) -> Any:
-        points = _points(hparams or {})
+        count = points(hparams or {})
         columns = {name: jnp.asarray(column) for name, column in (hparams or {}).items()}
         seeds = keys.shape[0] if getattr(keys, "shape", ()) else 1
         checks.typed_key(keys, (seeds,))
         checks.whole("the number of keys", seeds)
-        seed, point = np.tile(np.arange(seeds), points), np.repeat(np.arange(points), seeds)
+        seed, point = np.tile(np.arange(seeds), count), np.repeat(np.arange(count), seeds)
         pairs = (keys[seed], {name: column[point] for name, column in columns.items()})
         out = run(pairs, None) if chunk is None else _in_chunks(run, pairs, chunk)
-        return jax.tree.map(lambda leaf: leaf.reshape(points, seeds, *leaf.shape[1:]), out) if columns else out
+        return jax.tree.map(lambda leaf: leaf.reshape(count, seeds, *leaf.shape[1:]), out) if columns else out
 
     return population
 
 
-def _points(hparams: Mapping[str, Any]) -> int:
+def points(hparams: Mapping[str, Any]) -> int:
+    """Return the number of grid points of columns {name: (points,)}, 1 without columns.
+
+    Raises:
+        ValueError: for columns of different lengths, empty ones, and what is no column.
+
+    Examples:
+        >>> points({"beta": [0.5, 1.0, 2.0]}), points({})
+        (3, 1)
+    """
     lengths = {name: np.shape(column) for name, column in hparams.items()}
     if any(len(shape) != 1 or not shape[0] for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise ValueError(f"hparams have shapes {lengths}, but must be columns of one length: use grid(...)")

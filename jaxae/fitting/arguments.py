@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.population import points
 from jaxae.training import check_run
 from jaxae.types import Array, Batch, Key, Learner, Score
 
@@ -57,9 +58,7 @@ def arrange(
     if seeds is not None:
         checks.whole("seeds", seeds)
     columns = {name: np.atleast_1d(column) for name, column in (hparams or {}).items()}
-    lengths = {name: column.shape for name, column in columns.items()}
-    if len(set(lengths.values())) > 1 or any(len(shape) != 1 or not shape[0] for shape in lengths.values()):
-        raise ValueError(f"hparams have shapes {lengths}, but must be columns of one length: use grid(...)")
+    count = points(columns)
     for name, column in columns.items():
         if not (jnp.issubdtype(column.dtype, jnp.number) or column.dtype == bool):
             raise TypeError(
@@ -99,8 +98,7 @@ def arrange(
                 f"add hparams=grid({missing[0]}=[...])"
             )
         factory = learner
-    points = next(iter(lengths.values()), (1,))[0]
-    seed = np.tile(np.arange(seeds or 1, dtype=np.int32), points)
+    seed = np.tile(np.arange(seeds or 1, dtype=np.int32), count)
     many = hparams is not None or seeds is not None
     hyper = {name: jnp.asarray(np.repeat(column, seeds or 1)) for name, column in columns.items()}
     return factory, hyper, seed if many else None

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxae import checks
 from jaxae.training import epoch, initialise
 from jaxae.types import Array, Batch, Key, Learner, Score, TrainState, Variables
 
@@ -85,7 +86,7 @@ def programs(
 
 def _strong(leaf: Array) -> Array:
     """Return the leaf without weak typing, which the first chunk would lose and the second be compiled anew for."""
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(leaf, leaf.dtype)
+    return leaf if checks.is_key(leaf) else jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
 def _first_not_finite(before: TrainState, after: TrainState, metrics: Mapping[str, Array]) -> Array:
