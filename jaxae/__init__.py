@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         report,
         windows,
     )
-    from jaxae.detection import Detector, calibrate
+    from jaxae.detection import Detector, calibrate, p_values
     from jaxae.fitting import Fit, fit
-    from jaxae.learner import chain, descend, lift, objective, repeat, schedule, score
+    from jaxae.learner import chain, descend, lift, objective, repeat, schedule, score, warm_start
     from jaxae.population import grid, sweep
     from jaxae.training import run, start, train
     from jaxae.types import Batch, Learner, Loss, Objective, TrainState
@@ -56,6 +56,7 @@ __all__ = [
     "networks",
     "noise",
     "objective",
+    "p_values",
     "repeat",
     "report",
     "run",
@@ -64,13 +65,14 @@ __all__ = [
     "start",
     "sweep",
     "train",
+    "warm_start",
     "windows",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Detector", "calibrate"), "detection"),
+    **dict.fromkeys(("Detector", "calibrate", "p_values"), "detection"),
     **dict.fromkeys(("Fit", "fit"), "fitting"),
-    **dict.fromkeys(("chain", "descend", "lift", "objective", "repeat", "schedule", "score"), "learner"),
+    **dict.fromkeys(("chain", "descend", "lift", "objective", "repeat", "schedule", "score", "warm_start"), "learner"),
     **dict.fromkeys(("grid", "sweep"), "population"),
     **dict.fromkeys(("run", "start", "train"), "training"),
     **dict.fromkeys(("Batch", "Learner", "Loss", "Objective", "TrainState"), "types"),

@@ -6,7 +6,8 @@ by whoever made it concrete. Importing this file does not import JAX: the comman
 
 import math
 import operator
-from collections.abc import Iterable
+import typing
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "not_negative",
     "positive",
     "same_shape",
+    "settings",
     "typed_key",
     "whole",
 ]
@@ -170,3 +172,45 @@ def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
         if name not in names:
             exist = ", ".join(nearest(name, names)) or "none"
             raise ValueError(f"there is no {kind} {name!r}; there is: {exist}")
+
+
+def settings(given: Any, *, above_0: Collection[str] = ("learning_rate",), below_1: Collection[str] = ()) -> None:
+    """Refuse impossible values in a dataclass of settings, by the type that each field is declared with.
+
+    Whole numbers, and those of a tuple, must be ≥ 1; other numbers finite and ≥ 0; a word one of those that its
+    `Literal` lists. What may be None is checked where it is not.
+
+    Args:
+        given: the dataclass.
+        above_0: numbers that must be > 0.
+        below_1: numbers that must be from 0 up to but not including 1.
+
+    Raises:
+        TypeError, ValueError: naming the setting, its value and what is allowed.
+    """
+    for name, kind in typing.get_type_hints(type(given)).items():
+        value = getattr(given, name)
+        kinds = typing.get_args(kind)
+        if typing.get_origin(kind) is typing.Literal:
+            if value not in kinds:
+                raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(nearest(str(value), kinds))}")
+        elif value is None and type(None) in kinds:
+            continue
+        elif typing.get_origin(kind) is tuple:
+            for one in value:
+                _setting(name, kinds[0], one, above_0, below_1)
+        else:
+            _setting(name, kinds[0] if kinds else kind, value, above_0, below_1)
+
+
+def _setting(name: str, kind: Any, value: Any, above_0: Collection[str], below_1: Collection[str]) -> None:
+    if kind is int:
+        whole(name, value)
+    elif kind is float and name in above_0:
+        positive(name, value)
+    elif kind is float:
+        not_negative(name, value)
+    if kind is float and name in below_1:
+        fraction(name, value)
+        if value == 1:
+            raise ValueError(f"{name} is 1, but must be below 1")

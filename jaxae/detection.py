@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxae import checks
 from jaxae.types import Array
 
-__all__ = ["Detector", "calibrate"]
+__all__ = ["Detector", "calibrate", "conformal_threshold", "p_values"]
 
 
 class Detector(NamedTuple):
@@ -68,3 +69,77 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
             "look for NaN in the data or a model that diverged"
         )
     return Detector(score, jnp.quantile(scores, quantile, method="higher"))
+
+
+def conformal_threshold(reference: Any, rate: float) -> float:
+    """Return the threshold that a new normal example's score exceeds with a probability of at most `rate`.
+
+    It is the ⌈(m + 1)(1 − rate)⌉-th smallest of the m reference scores. The probability is over reference and example
+    together, exact for any score whose examples are exchangeable; with ties, or between two whole ranks, it is smaller.
+
+    Args:
+        reference: (m,) finite scores of normal examples that were not trained on, m ≥ 1/rate − 1.
+        rate: of false alarms, in (0, 1).
+
+    Raises:
+        ValueError: if rate is outside (0, 1), or the scores are not (m,) finite numbers or too few.
+
+    Examples:
+        >>> conformal_threshold(np.arange(1.0, 100.0), 0.05)
+        95.0
+
+    References:
+        Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005.
+    """
+    checks.fraction("rate", rate, open_ends=True)
+    scores = _reference(reference)
+    rank = math.ceil(round((len(scores) + 1) * (1 - rate), 6))
+    if rank > len(scores):
+        raise ValueError(
+            f"{len(scores)} reference scores cannot hold a false alarm rate of {rate:g}: give at least "
+            f"{math.ceil(round(1 / rate - 1, 6))}, or ask for a rate of at least {1 / (len(scores) + 1):.2g}"
+        )
+    return float(np.sort(scores)[rank - 1])
+
+
+def p_values(scores: Any, reference: Any) -> np.ndarray:
+    """Return how likely a normal example would score at least so high, (1 + #{referenceⱼ ≥ scoreᵢ}) / (m + 1).
+
+    An alarm where the p-value is at most `rate` is the alarm of `conformal_threshold`: for new normal examples the
+    p-value is at most any rate with at most that probability.
+
+    Args:
+        scores: (n,) finite.
+        reference: (m,) finite scores of normal examples that were not trained on.
+
+    Returns:
+        (n,) in [1/(m + 1), 1].
+
+    Raises:
+        ValueError: if either is not a vector of finite numbers, or reference is empty.
+
+    Examples:
+        >>> p_values([0.5, 3.0, 9.0], [1.0, 2.0, 3.0]).tolist()
+        [1.0, 0.5, 0.25]
+
+    References:
+        Laxhammar & Falkman, Conformal prediction for distribution-independent anomaly detection, 2010.
+    """
+    ordered = np.sort(_reference(reference))
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise ValueError(f"scores must be (n,) finite numbers; got shape {values.shape}")
+    below = np.searchsorted(ordered, values, side="left")
+    return (1 + len(ordered) - below) / (len(ordered) + 1)
+
+
+def _reference(scores: Any) -> np.ndarray:
+    array = np.asarray(scores, np.float64)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"reference must be (m,) scores of normal examples, m at least 1; got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{int((~np.isfinite(array)).sum())} of {len(array)} reference scores are not finite: "
+            "look for NaN in the data or a model that diverged"
+        )
+    return array

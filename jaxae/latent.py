@@ -3,12 +3,24 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxae import checks
 
-__all__ = ["Moments", "active_units", "aggregate_moments", "interpolate", "slerp", "traverse"]
+__all__ = [
+    "Moments",
+    "Quantised",
+    "active_units",
+    "aggregate_moments",
+    "interpolate",
+    "lda",
+    "quantise",
+    "slerp",
+    "traverse",
+    "tsne",
+]
 
 
 class Moments(NamedTuple):
@@ -16,6 +28,26 @@ class Moments(NamedTuple):
 
     mean: Array
     covariance: Array
+
+
+class Quantised(NamedTuple):
+    """Codes as whole numbers: each latent unit's range in the codes is cut into 2^bits − 1 equal steps.
+
+    Attributes:
+        levels: (n, k) uint16, from 0 to 2^bits − 1.
+        low: (k,) float32, the smallest code of each unit.
+        step: (k,) float32, from one level to the next; 0 for a unit that does not vary.
+        bits: of one level.
+    """
+
+    levels: Array
+    low: Array
+    step: Array
+    bits: int
+
+    def codes(self) -> Array:
+        """Return the codes (n, k) that the levels stand for, at most half a step from the codes they were made of."""
+        return self.low[None, :] + self.step[None, :] * self.levels.astype(self.step.dtype)
 
 
 def interpolate(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
@@ -176,6 +208,89 @@ def aggregate_moments(mean: ArrayLike, logvar: ArrayLike) -> Moments:
     # Accelerators round the factors of a product to fewer bits unless told otherwise.
     between = jnp.matmul(apart.T, apart, precision="highest") / len(means)
     return Moments(centre, jnp.diag(jnp.exp(logvars).mean(axis=0)) + between)
+
+
+def quantise(codes: ArrayLike, bits: int) -> Quantised:
+    """Return the codes rounded to 2^bits equally spaced levels between each unit's smallest and largest.
+
+    Args:
+        codes: (n, k) finite, n and k at least 1.
+        bits: of one level, 1 to 16.
+
+    Raises:
+        TypeError: The codes are not real, or `bits` not an integer.
+        ValueError: The shape is another, a code not finite, or `bits` out of range.
+
+    References:
+        Gray and Neuhoff, Quantization, 1998.
+
+    Example:
+        >>> quantised = quantise(jnp.array([[0.0], [0.4], [1.0]]), bits=1)
+        >>> quantised.levels.tolist(), quantised.codes().tolist()
+        ([[0], [0], [1]], [[0.0], [0.0], [1.0]])
+    """
+    (array,) = _floats(codes)
+    checks.whole("bits", bits, high=16)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"codes must be (n, k), n and k at least 1; got shape {array.shape}")
+    if not bool(jnp.isfinite(array).all()):
+        raise ValueError(f"{int((~jnp.isfinite(array)).sum())} codes are not finite: look at the rows they stand for")
+    low, high = array.min(axis=0), array.max(axis=0)
+    step = (high - low) / (2**bits - 1)
+    if not bool(jnp.isfinite(step).all()):
+        raise ValueError("codes span more than the largest float: scale them first")
+    level = jnp.round((array - low[None, :]) / jnp.where(step > 0, step, 1)[None, :])
+    return Quantised(jnp.clip(level, 0, 2**bits - 1).astype(jnp.uint16), low, step, int(bits))
+
+
+def tsne(codes: Any, *, seed: int) -> np.ndarray:
+    """Return the codes (n, k) in the plane, (n, 2), so that near ones stay near (distances far apart mean nothing).
+
+    scikit-learn's t-SNE from principal components, perplexity 30 or, of few codes, a third of their number.
+
+    Args:
+        codes: (n, k) finite, n at least 4.
+        seed: its random state, 0 ≤ seed < 2³².
+
+    Raises:
+        ValueError: The shape is another, or there are too few codes.
+
+    References:
+        van der Maaten and Hinton, Visualizing data using t-SNE, 2008.
+    """
+    from sklearn.manifold import TSNE
+
+    array = np.asarray(codes, np.float64)
+    if array.ndim != 2 or len(array) < 4:
+        raise ValueError(f"codes must be (n, k) with n at least 4; got shape {array.shape}")
+    start = "pca" if array.shape[1] >= 2 else "random"
+    return TSNE(2, init=start, perplexity=min(30.0, (len(array) - 1) / 3), random_state=seed).fit_transform(array)
+
+
+def lda(codes: Any, labels: Any) -> np.ndarray:
+    """Return the codes (n, k) in the plane, (n, 2), in which their groups are the furthest apart for their spread.
+
+    Args:
+        codes: (n, k) finite, k at least 2.
+        labels: (n,) at least three groups.
+
+    Raises:
+        ValueError: The shapes are others, or there are fewer than three groups or two units.
+
+    References:
+        Fisher, The use of multiple measurements in taxonomic problems, 1936.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    array, groups = np.asarray(codes, np.float64), np.asarray(labels)
+    if array.ndim != 2 or array.shape[1] < 2 or groups.shape != array.shape[:1]:
+        raise ValueError(f"codes must be (n, k ≥ 2) and labels (n,); got shapes {array.shape} and {groups.shape}")
+    if len(np.unique(groups)) < 3:
+        raise ValueError(f"labels hold {len(np.unique(groups))} groups, but a plane needs at least three")
+    # The eigen solver with shrinkage is defined for units that do not vary too, as collapsed ones.
+    return (
+        LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2).fit(array, groups).transform(array)
+    )
 
 
 def _floats(*values: Any) -> tuple[Array, ...]:

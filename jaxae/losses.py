@@ -16,7 +16,15 @@ from jaxae import checks
 from jaxae.distributions import Normal, bernoulli, per_example, squared_error
 from jaxae.types import Array, Batch, Key, Metrics
 
-__all__ = ["contractive", "elbo", "importance_weighted", "reconstruction", "sparse", "sparse_l1"]
+__all__ = [
+    "contractive",
+    "elbo",
+    "importance_weighted",
+    "reconstruction",
+    "sparse",
+    "sparse_l1",
+    "sparse_top_k",
+]
 
 Likelihood = Callable[[Any, Any], Array]
 """(what the decoder returned, x) -> (n,) nats or squared units."""
@@ -248,6 +256,50 @@ def sparse_l1(
     error = nll(model.decode(code, batch.cond), batch.x)
     size = per_example(jnp.abs(code))
     return error + weight * size, {"error": error, "activation": size / code[0].size}
+
+
+def sparse_top_k(
+    model: Any,
+    batch: Batch,
+    key: Key | None,
+    /,
+    *,
+    nll: Likelihood = squared_error,
+    weight: float | Array = 0.1,
+) -> tuple[Array, Metrics]:
+    """Return (1 − weight)·error of the sparse code's reconstruction + weight·error of the dense code's.
+
+    The dense part keeps units alive that are never among the largest. A schedule of weight from 1 down lets all of them
+    find their place first.
+
+    Args:
+        model: `encode` returns a sparse code (n, units), and `dense` the same code before any unit was silenced:
+            `models.SparseAE`.
+        batch: x (n, ...), cond (n, ...) or None.
+        key: not used.
+        nll: error of a reconstruction per example.
+        weight: of the dense part, from 0 to 1.
+
+    Returns:
+        (n,) squared units of x (or nats); metrics `error` (n,), that of the sparse code.
+
+    Raises:
+        ValueError: if weight is outside [0, 1].
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from types import SimpleNamespace
+        >>> model = SimpleNamespace(encode=lambda x, cond: 0 * x, dense=lambda x, cond: x, decode=lambda z, cond: z)
+        >>> sparse_top_k(model, Batch(jnp.ones((1, 4))), None, weight=0.25)[0].tolist()
+        [3.0]
+
+    References:
+        Makhzani & Frey, k-sparse autoencoders, 2014; Gao et al., Scaling and evaluating sparse autoencoders, 2024.
+    """
+    checks.fraction("weight", weight)
+    error = nll(model.decode(model.encode(batch.x, batch.cond), batch.cond), batch.x)
+    dense = nll(model.decode(model.dense(batch.x, batch.cond), batch.cond), batch.x)
+    return (1 - weight) * error + weight * dense, {"error": error}
 
 
 def contractive(

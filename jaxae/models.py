@@ -12,10 +12,10 @@ from flax import linen as nn
 
 from jaxae import checks
 from jaxae.distributions import Normal
-from jaxae.networks import conditioned
+from jaxae.networks import conditioned, keep_largest
 from jaxae.types import Array, Key
 
-__all__ = ["AE", "GAN", "VAE"]
+__all__ = ["AE", "GAN", "VAE", "SparseAE"]
 
 
 class AE(nn.Module):
@@ -48,6 +48,37 @@ class AE(nn.Module):
     def __call__(self, x: Array, cond: Array | None = None) -> Any:
         """Return the reconstruction (n, ...) of x (n, ...)."""
         return self.decode(self.encode(x, cond), cond)
+
+
+class SparseAE(AE):
+    """Autoencoder of whose code only the k largest units of every example speak, the others being 0.
+
+    Attributes:
+        encoder: (x, cond) -> z (n, units), end it in a ReLU.
+        decoder: (z, cond) -> reconstruction; linear with directions of length 1 (`networks.Atoms`) for a dictionary.
+        k: units that speak.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxae.networks import MLP, Atoms
+        >>> ae = SparseAE(MLP((64, 20), activate_final=True), Atoms(8), k=3)
+        >>> variables = ae.init(jax.random.key(0), jnp.ones((1, 8)))
+        >>> int((ae.bind(variables).encode(jnp.ones((1, 8))) != 0).sum()) <= 3
+        True
+
+    References:
+        Makhzani & Frey, k-sparse autoencoders, 2014.
+    """
+
+    k: int = 1
+
+    def dense(self, x: Array, cond: Array | None = None) -> Array:
+        """Return the code (n, units) of x (n, ...) before any unit is silenced."""
+        return conditioned(self.encoder, x, cond)
+
+    def encode(self, x: Array, cond: Array | None = None) -> Array:
+        """Return the code (n, units) of x (n, ...), 0 but for its k largest units."""
+        return keep_largest(self.dense(x, cond), self.k)
 
 
 class VAE(nn.Module):

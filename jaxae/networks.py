@@ -7,6 +7,7 @@ exactly when a key named `dropout` is given: the objective does both, everything
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.core import get_opaque_trace_state
@@ -15,7 +16,7 @@ from jaxae import checks
 from jaxae.distributions import Normal
 from jaxae.types import Array
 
-__all__ = ["MLP", "BatchNorm", "Dropout", "PredictedScale", "SharedScale", "conditioned"]
+__all__ = ["MLP", "Atoms", "BatchNorm", "Dropout", "PredictedScale", "SharedScale", "conditioned", "keep_largest"]
 
 
 def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
@@ -96,8 +97,9 @@ class MLP(nn.Module):
         widths: one output width per layer.
         activation: after every layer but the last.
         norm: batch norm after every activation.
-        dropout: rate after every activation (and norm).
+        dropout: rate after every activation (and norm), or one rate for each of them.
         activate_final: treat the last layer like the others.
+        kernel_init: how the kernels are drawn: Flax's default is LeCun's normal of variance 1/inputs.
 
     Examples:
         >>> import jax, jax.numpy as jnp
@@ -110,18 +112,19 @@ class MLP(nn.Module):
     widths: tuple[int, ...]
     activation: Callable[[Array], Array] = nn.relu
     norm: bool = False
-    dropout: float = 0.0
+    dropout: float | tuple[float, ...] = 0.0
     activate_final: bool = False
+    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None = None) -> Array:
         """Return (n, widths[-1]) from x (n, features) and, side by side with it, cond (n, conditions).
 
         Raises:
-            ValueError: if x or cond is not of rank 2, if the two differ in length, if a width is < 1, or if dropout
-                is outside [0, 1).
+            TypeError: if widths is no tuple, or a width no whole number.
+            ValueError: if x or cond is not of rank 2, if the two differ in length, if a width is < 1, if a rate of
+                dropout is outside [0, 1), or if there is not one rate for each activation.
         """
-        _droppable(self.dropout)
         for name, array in (("x", x), ("cond", cond)):
             if array is not None and array.ndim != 2:
                 raise ValueError(
@@ -132,17 +135,76 @@ class MLP(nn.Module):
             raise TypeError(f"widths is {self.widths!r}, but must be a tuple with one width per layer: MLP((64, 2))")
         if not self.widths:
             raise ValueError("widths is empty, but an MLP needs at least one layer: MLP((64, 2))")
+        activated = len(self.widths) - (not self.activate_final)
+        rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * activated
+        for rate in [self.dropout] if isinstance(self.dropout, float | int) else rates:
+            _droppable(rate)
+        if len(rates) != activated:
+            raise ValueError(
+                f"dropout has {len(rates)} rates, but the layers {self.widths} have {activated} activations: give one "
+                "rate for each, or a single number for all"
+            )
         if cond is not None:
             checks.same_shape("cond", cond.shape[:1], "x", x.shape[:1])
             x = jnp.concatenate([x, cond], -1)
         for i, width in enumerate(self.widths):
             checks.whole("width", width)
-            x = nn.Dense(width)(x)
-            if i + 1 < len(self.widths) or self.activate_final:
+            x = nn.Dense(width, kernel_init=self.kernel_init)(x)
+            if i < activated:
                 x = self.activation(x)
                 x = BatchNorm()(x) if self.norm else x
-                x = Dropout(self.dropout)(x) if self.dropout else x
+                x = Dropout(rates[i])(x) if rates[i] else x
         return x
+
+
+class Atoms(nn.Module):
+    """A linear decoder whose directions, one per unit of the code, have length 1: what a penalty on the code's size needs.
+
+    gain·z @ (kernel / row lengths) + bias. With free lengths a decoder answers such a penalty with a small code and long
+    directions, and nothing is sparse.
+
+    Attributes:
+        width: columns of the output.
+        gain: how far a unit at 1 moves the output.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> atoms, z = Atoms(8), jnp.eye(3)
+        >>> jnp.linalg.norm(atoms.apply(atoms.init(jax.random.key(0), z), z), axis=1).round(5).tolist()
+        [1.0, 1.0, 1.0]
+
+    References:
+        Olshausen & Field, Emergence of simple-cell receptive field properties by learning a sparse code, 1996.
+    """
+
+    width: int
+    gain: float = 1.0
+
+    @nn.compact
+    def __call__(self, z: Array, cond: Array | None = None) -> Array:
+        """Return (n, width) from the code z (n, units); cond is not used."""
+        kernel = self.param("kernel", nn.initializers.normal(1.0), (z.shape[-1], self.width), z.dtype)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.width,), z.dtype)
+        atoms = kernel / jnp.linalg.norm(kernel, axis=1, keepdims=True)
+        return self.gain * (z @ atoms) + bias[None]
+
+
+def keep_largest(code: Array, k: int) -> Array:
+    """Return the code (n, units) with the k largest units of every example as they are and 0 elsewhere.
+
+    Raises:
+        TypeError: if k is no whole number.
+        ValueError: if k is not from 1 to the number of units.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> keep_largest(jnp.array([[1.0, 3.0, 2.0]]), 2).tolist()
+        [[0.0, 3.0, 2.0]]
+    """
+    checks.whole("k", k, high=code.shape[-1], why=", the units of the code")
+    values, places = jax.lax.top_k(code, k)
+    # By scatter: four times faster than a mask of the units above the k-th.
+    return jnp.zeros_like(code).at[jnp.arange(len(code))[:, None], places].set(values)
 
 
 class SharedScale(nn.Module):

@@ -1,6 +1,8 @@
 """jaxae.checks: what is refused, and that the message says what to write instead."""
 
+import dataclasses
 import re
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -149,3 +151,41 @@ def test_a_known_name_passes_and_another_is_refused():
         checks.known("submodule", ["encoder", "decodr"], iter(["encoder", "head", "decoder"]))
     with pytest.raises(ValueError, match="there is: none"):
         checks.known("submodule", ["encoder"], [])
+
+
+# settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    kind: Literal["plain", "fancy"] = "plain"
+    rate: float = 0.5
+    learning_rate: float = 0.1
+    widths: tuple[int, ...] = (8,)
+    count: int = 1
+    label: str | None = None
+    weight: float | None = None
+    names: tuple[str, ...] = ("a",)
+
+
+def test_possible_settings_pass():
+    checks.settings(Settings(), below_1=("rate",))
+    checks.settings(Settings(weight=0.0, label="x", rate=0.0), below_1=("rate",))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"kind": "fanci"}, "kind is 'fanci', but must be one of fancy, plain"),
+        ({"rate": 1.0}, "rate is 1, but must be below 1"),
+        ({"rate": 1.5}, "rate is 1.5, but must be a fraction"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"widths": (8, 0)}, "widths is 0"),
+        ({"count": 0}, "count is 0"),
+        ({"weight": -1.0}, "weight is -1"),
+        ({"weight": float("nan")}, "weight is nan"),
+    ],
+)
+def test_impossible_settings_are_refused(given, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        checks.settings(Settings(**given), below_1=("rate",))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxae.detection import Detector, calibrate
+from jaxae.detection import Detector, calibrate, conformal_threshold, p_values
 
 
 def itself(x):
@@ -95,3 +95,48 @@ def test_scores_that_are_not_finite_are_refused(value):
 def test_scores_that_are_not_one_per_example_are_refused(shape):
     with pytest.raises(ValueError, match=r"one number per example, \(n,\)"):
         calibrate(itself, jnp.ones(shape))
+
+
+def test_conformal_threshold_by_hand():
+    scores = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 7.0, 6.0, 8.0]
+    # ⌈10 · 0.8⌉ = 8th of nine; ⌈10 · 0.75⌉ = 8th too, the next whole rank; ⌈10 · 0.9⌉ = 9th.
+    assert [conformal_threshold(scores, rate) for rate in (0.2, 0.25, 0.1)] == [8, 8, 9]
+
+
+def test_too_few_reference_scores_for_a_rate():
+    with pytest.raises(
+        ValueError, match=r"9 reference scores cannot hold a false alarm rate of 0.05: give at least 19"
+    ):
+        conformal_threshold(np.arange(9.0), 0.05)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5.0])
+def test_impossible_rates(rate):
+    with pytest.raises(ValueError, match="rate is"):
+        conformal_threshold(np.arange(99.0), rate)
+
+
+def test_p_values_by_counting(rng):
+    reference, scores = rng.integers(0, 9, 50).astype(float), rng.integers(-1, 11, 30).astype(float)
+    expected = [(1 + sum(r >= s for r in reference)) / 51 for s in scores]
+    np.testing.assert_allclose(p_values(scores, reference), expected)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.33])
+def test_an_alarm_is_a_small_p_value(rng, rate):
+    reference, scores = rng.normal(size=99), rng.normal(size=500)
+    alarms = scores > conformal_threshold(reference, rate)
+    np.testing.assert_array_equal(alarms, p_values(scores, reference) <= rate + 1e-12)
+
+
+def test_false_alarms_are_as_many_as_asked_for(rng):
+    # Over reference and example together: 3,000 independent draws of both, a standard error of .004.
+    rate = 0.05
+    alarms = [rng.normal() > conformal_threshold(rng.normal(size=39), rate) for _ in range(3000)]
+    assert abs(np.mean(alarms) - rate) < 0.016
+
+
+@pytest.mark.parametrize("bad", [[], [[1.0]], [np.nan, 1.0]])
+def test_references_that_are_no_scores(bad):
+    with pytest.raises(ValueError, match="reference"):
+        p_values([1.0], bad)

@@ -184,3 +184,57 @@ def test_the_posterior_that_is_the_prior_has_its_moments():
 def test_bad_moments(shapes):
     with pytest.raises(ValueError, match=r"one shape \(n, k\)"):
         latent.aggregate_moments(np.zeros(shapes[0]), np.zeros(shapes[1]))
+
+
+class TestQuantise:
+    @pytest.mark.parametrize("bits", [1, 3, 8, 16])
+    def test_the_error_is_at_most_half_a_step(self, bits):
+        codes = np.asarray(jax.random.normal(jax.random.key(0), (50, 4))) * np.float32([1, 10, 0.01, 3])
+        quantised = latent.quantise(codes, bits)
+        back = np.asarray(quantised.codes())
+        half = (codes.max(0) - codes.min(0)) / (2**bits - 1) / 2
+        # Rounding of float32 beside it, of the size of the codes themselves.
+        assert (np.abs(back - codes) <= half * (1 + 1e-3) + 4e-7 * np.abs(codes).max(0)).all()
+        assert quantised.levels.dtype == np.uint16 and int(quantised.levels.max()) == 2**bits - 1
+
+    def test_a_unit_that_does_not_vary_comes_back_whole(self):
+        codes = np.full((5, 2), 0.3, np.float32)
+        np.testing.assert_array_equal(latent.quantise(codes, 4).codes(), codes)
+
+    def test_a_range_wider_than_the_largest_float_is_refused(self):
+        with pytest.raises(ValueError, match="span more than the largest float"):
+            latent.quantise(np.float32([[-3e38], [3e38]]), 2)
+
+    @pytest.mark.parametrize("bits", [0, 17])
+    def test_impossible_bits(self, bits):
+        with pytest.raises(ValueError, match=f"bits is {bits}"):
+            latent.quantise(np.ones((2, 2)), bits)
+
+    def test_codes_that_are_not_finite(self):
+        with pytest.raises(ValueError, match="1 codes are not finite"):
+            latent.quantise(np.array([[1.0], [np.nan]]), 8)
+
+
+class TestMaps:
+    def test_lda_is_scikit_learns_up_to_shrinkage_and_sets_groups_apart(self, rng):
+        labels = np.repeat(np.arange(3), 40)
+        codes = rng.normal(size=(120, 5)) + 6 * np.eye(5)[labels]
+        plane = latent.lda(codes, labels)
+        centres = np.stack([plane[labels == k].mean(0) for k in range(3)])
+        nearest = np.linalg.norm(plane[:, None] - centres[None], axis=-1).argmin(1)
+        assert plane.shape == (120, 2) and (nearest == labels).mean() > 0.98
+
+    def test_lda_with_a_collapsed_unit(self, rng):
+        codes = np.column_stack([rng.normal(size=(30, 2)), np.zeros(30)])
+        assert np.isfinite(latent.lda(codes, np.repeat(np.arange(3), 10))).all()
+
+    def test_lda_of_two_groups_is_refused(self, rng):
+        with pytest.raises(ValueError, match="2 groups"):
+            latent.lda(rng.normal(size=(6, 2)), [0, 0, 0, 1, 1, 1])
+
+    def test_tsne_keeps_neighbours_and_is_a_function_of_its_seed(self, rng):
+        codes = np.concatenate([rng.normal(size=(20, 4)), 30 + rng.normal(size=(20, 4))])
+        plane, again = (latent.tsne(codes, seed=1) for _ in range(2))
+        np.testing.assert_array_equal(plane, again)
+        apart = np.linalg.norm(plane[:, None] - plane[None], axis=-1) + np.diag(np.full(40, np.inf))
+        assert ((apart.argmin(1) < 20) == (np.arange(40) < 20)).all()

@@ -648,3 +648,30 @@ def test_a_loss_returns_values_and_metrics(returned):
     objective = learner.objective(model, lambda model, batch, key: returned(batch.x))
     with pytest.raises(TypeError, match=r"must return \(values \(n,\), metrics\): return values, \{\}"):
         objective(variables, Batch(jnp.ones((4, 3))), jax.random.key(1))
+
+
+class TestWarmStart:
+    ae = models.AE(networks.MLP((4, 2)), networks.MLP((6,)))
+    x = jnp.ones((3, 6))
+
+    def test_given_parameters_stand_in_for_fresh_ones(self):
+        donor = self.ae.init(jax.random.key(0), self.x)["params"]["encoder"]
+        fresh = self.ae.init(jax.random.key(1), self.x)
+        begun = learner.warm_start(self.ae, {"encoder": donor}).init(jax.random.key(1), self.x)
+        same(begun["params"]["encoder"], donor)
+        same(begun["params"]["decoder"], fresh["params"]["decoder"])
+
+    def test_training_begins_there_and_a_frozen_encoder_stays(self):
+        donor = self.ae.init(jax.random.key(0), self.x)["params"]["encoder"]
+        model = learner.warm_start(self.ae, {"encoder": donor})
+        only = learner.descend(learner.objective(model, losses.reconstruction), optax.sgd(0.01), wrt=("decoder",))
+        state, _ = training.train(model, only, Batch(self.x), jax.random.key(2), epochs=3, batch_size=3)
+        same(state.variables["params"]["encoder"], donor)
+        assert model.bind(state.variables).encode(self.x).shape == (3, 2)
+
+    def test_other_shapes_and_names_are_refused(self):
+        wider = models.AE(networks.MLP((5, 2)), networks.MLP((6,))).init(jax.random.key(0), self.x)["params"]
+        with pytest.raises(ValueError, match="given parameters of encoder have shapes"):
+            learner.warm_start(self.ae, {"encoder": wider["encoder"]}).init(jax.random.key(1), self.x)
+        with pytest.raises(ValueError, match="no submodule 'encodr'; there is: encoder"):
+            learner.warm_start(self.ae, {"encodr": wider["encoder"]}).init(jax.random.key(1), self.x)

@@ -403,3 +403,19 @@ def test_a_loss_names_the_family_it_is_for():
             loss(plain, batch, None)
     with pytest.raises(TypeError, match=r"train it with losses\.elbo"):
         losses.reconstruction(vague, batch, None)
+
+
+def test_sparse_top_k_mixes_two_errors_by_hand():
+    model = SimpleNamespace(encode=lambda x, cond: 0 * x, dense=lambda x, cond: x / 2, decode=lambda z, cond: z)
+    batch = Batch(jnp.array([[2.0, 4.0]]))
+    values, metrics = losses.sparse_top_k(model, batch, None, weight=0.2)
+    # 0.8 · (4 + 16) + 0.2 · (1 + 4)
+    np.testing.assert_allclose(values, [17.0], rtol=1e-6)
+    np.testing.assert_allclose(metrics["error"], [20.0])
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_sparse_top_k_refuses_a_weight_that_is_no_share(weight):
+    model = SimpleNamespace(encode=lambda x, cond: x, dense=lambda x, cond: x, decode=lambda z, cond: z)
+    with pytest.raises(ValueError, match="weight is"):
+        losses.sparse_top_k(model, Batch(jnp.ones((1, 2))), None, weight=weight)

@@ -480,3 +480,89 @@ def test_arguments_are_left_as_they_were(metric, rng):
     metric(first, second)
     np.testing.assert_array_equal(first, kept[0])
     np.testing.assert_array_equal(second, kept[1])
+
+
+class TestFilters:
+    def test_wiener_is_the_conditional_mean_of_a_normal(self):
+        rng = np.random.default_rng(0)
+        mixing, noise = rng.normal(size=(3, 3)), 0.7
+        clean = rng.normal(size=(200_000, 3)) @ mixing + [1.0, -2.0, 0.5]
+        found = metrics.wiener(clean, noise)
+        covariance = mixing.T @ mixing
+        exact = np.linalg.inv(covariance + noise**2 * np.eye(3)) @ covariance
+        # Sampling error of a covariance over 200,000 rows.
+        np.testing.assert_allclose(found.weights, exact, atol=0.01)
+        np.testing.assert_allclose(found(clean.mean(0)[None])[0], clean.mean(0), atol=1e-9)
+
+    def test_no_linear_filter_is_better(self):
+        rng = np.random.default_rng(1)
+        clean = rng.normal(size=(50_000, 2)) @ rng.normal(size=(2, 4))
+        noisy = clean + 0.5 * rng.normal(size=clean.shape)
+        best, fitted = metrics.wiener(clean, 0.5), metrics.linear_filter(clean, noisy)
+        np.testing.assert_allclose(fitted.weights, best.weights, atol=0.02)
+        error = np.mean((best(noisy) - clean) ** 2)
+        for _ in range(5):
+            other = metrics.LinearFilter(best.weights + 0.05 * rng.normal(size=(4, 4)), best.offset)
+            assert np.mean((other(noisy) - clean) ** 2) > error
+
+    def test_least_squares_against_scikit_learn(self):
+        from sklearn.linear_model import LinearRegression
+
+        rng = np.random.default_rng(2)
+        clean, noisy = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+        expected = LinearRegression().fit(noisy, clean).predict(noisy)
+        np.testing.assert_allclose(metrics.linear_filter(clean, noisy)(noisy), expected, atol=1e-10)
+
+    def test_refusals(self):
+        with pytest.raises(ValueError, match="scale is 0.0"):
+            metrics.wiener([[1.0], [2.0]], 0.0)
+        with pytest.raises(ValueError, match="n at least 2"):
+            metrics.wiener([[1.0]], 1.0)
+        with pytest.raises(ValueError, match=r"n above d \+ 1"):
+            metrics.linear_filter([[1.0], [2.0]], [[1.0], [2.0]])
+
+
+class TestProbes:
+    def test_probe_of_separable_and_of_meaningless_features(self):
+        rng = np.random.default_rng(0)
+        labels = np.repeat(["a", "b", "c"], 60)
+        good = np.eye(3)[np.repeat([0, 1, 2], 60)] + 0.05 * rng.normal(size=(180, 3))
+        assert metrics.linear_probe(good, labels, good, labels) == 1.0
+        noise = rng.normal(size=(180, 3))
+        other = rng.normal(size=(3000, 3))
+        chance = metrics.linear_probe(noise, labels, other, rng.choice(["a", "b", "c"], 3000))
+        assert abs(chance - 1 / 3) < 0.04
+
+    def test_probe_does_not_mind_the_units_of_its_features(self):
+        rng = np.random.default_rng(1)
+        labels = rng.integers(0, 2, 100)
+        x = rng.normal(size=(100, 2)) + labels[:, None]
+        first = metrics.linear_probe(x[:50], labels[:50], x[50:], labels[50:])
+        assert first == metrics.linear_probe(1e4 * x[:50], labels[:50], 1e4 * x[50:], labels[50:])
+
+    def test_probe_refusals(self):
+        with pytest.raises(ValueError, match="one group"):
+            metrics.linear_probe([[0.0], [1.0]], [0, 0], [[0.0]], [0])
+        with pytest.raises(ValueError, match="1 features, test 2"):
+            metrics.linear_probe([[0.0], [1.0]], [0, 1], [[0.0, 1.0]], [0])
+        with pytest.raises(ValueError, match="one label for each row"):
+            metrics.linear_probe([[0.0], [1.0]], [0], [[0.0]], [0])
+
+    def test_matched_cosine_finds_a_permutation_of_any_signs_and_lengths(self):
+        rng = np.random.default_rng(2)
+        true = rng.normal(size=(4, 6))
+        order = rng.permutation(5)
+        found = np.vstack([true, rng.normal(size=(1, 6))])[order] * rng.uniform(-3, 3, size=(5, 1))
+        mean, place = metrics.matched_cosine(found, true)
+        assert mean == pytest.approx(1.0)
+        np.testing.assert_array_equal(order[place], np.arange(4))
+
+    def test_matched_cosine_uses_each_direction_once(self):
+        mean, place = metrics.matched_cosine([[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 1.0]])
+        assert sorted(place) == [0, 1] and mean == pytest.approx(0.5)
+
+    def test_matched_cosine_refusals(self):
+        with pytest.raises(ValueError, match="at least as many found"):
+            metrics.matched_cosine([[1.0]], [[1.0], [2.0]])
+        with pytest.raises(ValueError, match="true direction 1 is zero"):
+            metrics.matched_cosine(np.eye(2), [[1.0, 0.0], [0.0, 0.0]])

@@ -201,3 +201,15 @@ def test_a_generator_of_other_examples_than_x_is_refused():
     gan = models.GAN(networks.MLP((4,)), networks.MLP((1,)), latent=2)
     with pytest.raises(ValueError, match=r"generator's output has shape \(3, 4\), but x has \(3, 5\)"):
         jax.eval_shape(gan.init, jax.random.key(0), jnp.ones((3, 5)))
+
+
+class TestSparseAE:
+    def test_the_code_is_the_dense_code_but_for_the_silenced(self):
+        ae = models.SparseAE(networks.MLP((16, 9), activate_final=True), networks.Atoms(5), k=3)
+        x, _ = arrays(None)
+        bound = ae.bind(ae.init(jax.random.key(2), x))
+        code, dense = np.asarray(bound.encode(x)), np.asarray(bound.dense(x))
+        assert ((code != 0).sum(1) <= 3).all() and (dense >= 0).all()
+        for own, all_units in zip(code, dense, strict=True):
+            np.testing.assert_array_equal(np.sort(own)[-3:], np.sort(all_units)[-3:])
+        np.testing.assert_array_equal(bound(x), bound.decode(bound.encode(x)))

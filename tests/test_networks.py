@@ -7,6 +7,7 @@ import pytest
 from flax import linen as nn
 
 from jaxae import distributions, networks
+from jaxae.networks import MLP, Atoms, keep_largest
 
 N = 20_000
 
@@ -313,3 +314,71 @@ def test_a_network_that_takes_no_condition_is_called_without(wrap):
 def test_one_width_is_no_tuple_of_widths():
     with pytest.raises(TypeError, match=r"widths is 8, but must be a tuple with one width per layer"):
         networks.MLP(8).init(jax.random.key(0), jnp.ones((1, 2)))
+
+
+class TestDropoutOfEachLayer:
+    def test_a_rate_for_each_activation(self):
+        x = jnp.ones((400, 4))
+        network = MLP((50, 60, 3), dropout=(0.5, 0.0))
+        variables = network.init(jax.random.key(0), x)
+        _, seen = network.apply(
+            variables, x, rngs={"dropout": jax.random.key(1)}, capture_intermediates=True, mutable=["intermediates"]
+        )
+        assert [name for name in seen["intermediates"] if name.startswith("Dropout")] == ["Dropout_0"]
+        dropped = np.asarray(seen["intermediates"]["Dropout_0"]["__call__"][0])
+        alive = np.asarray(nn.relu(seen["intermediates"]["Dense_0"]["__call__"][0])) > 0
+        # 400 rows of some 25 live units: a standard error of .005.
+        assert abs((dropped[alive] == 0).mean() - 0.5) < 0.03
+
+    @pytest.mark.parametrize(
+        ("widths", "final", "rates"), [((8, 3), False, (0.1, 0.2)), ((8, 3), True, (0.1,)), ((3,), False, (0.1,))]
+    )
+    def test_a_wrong_number_of_rates_is_refused(self, widths, final, rates):
+        network = MLP(widths, dropout=rates, activate_final=final)
+        with pytest.raises(ValueError, match=f"dropout has {len(rates)} rates, but the layers"):
+            network.init(jax.random.key(0), jnp.ones((1, 2)))
+
+    def test_an_impossible_rate_among_them_is_refused(self):
+        with pytest.raises(ValueError, match="dropout is 1"):
+            MLP((8, 8, 3), dropout=(0.0, 1.0)).init(jax.random.key(0), jnp.ones((1, 2)))
+
+
+def test_kernels_are_drawn_as_asked():
+    network = MLP((200, 100), kernel_init=nn.initializers.normal(0.1))
+    params = network.init(jax.random.key(0), jnp.ones((1, 300)))["params"]
+    for layer in params.values():
+        # 20,000 draws or more: the standard error of a standard deviation is half a percent.
+        assert abs(float(layer["kernel"].std()) / 0.1 - 1) < 0.03
+        assert not layer["bias"].any()
+
+
+class TestAtoms:
+    def test_directions_have_length_1_times_gain(self):
+        atoms = Atoms(7, gain=3.0)
+        variables = atoms.init(jax.random.key(0), jnp.ones((1, 4)))
+        out = atoms.apply(variables, jnp.eye(4))
+        np.testing.assert_allclose(np.linalg.norm(out, axis=1), 3.0, rtol=1e-6)
+
+    def test_longer_kernels_change_nothing(self):
+        atoms, z = Atoms(5), jax.random.normal(jax.random.key(1), (6, 3))
+        variables = atoms.init(jax.random.key(0), z)
+        longer = {"params": {**variables["params"], "kernel": 7 * variables["params"]["kernel"]}}
+        np.testing.assert_allclose(atoms.apply(variables, z), atoms.apply(longer, z), rtol=1e-5, atol=1e-6)
+
+
+class TestKeepLargest:
+    def test_against_sorting(self, rng):
+        code = rng.normal(size=(20, 9)).astype(np.float32)
+        kept = np.asarray(keep_largest(jnp.asarray(code), 4))
+        for row, own in zip(code, kept, strict=True):
+            places = np.argsort(-row)[:4]
+            np.testing.assert_array_equal(np.flatnonzero(own), np.sort(places))
+            np.testing.assert_array_equal(own[places], row[places])
+
+    def test_ties_keep_no_more_than_k(self):
+        assert int((keep_largest(jnp.ones((1, 5)), 2) != 0).sum()) == 2
+
+    @pytest.mark.parametrize("k", [0, 4])
+    def test_impossible_k(self, k):
+        with pytest.raises(ValueError, match=f"k is {k}, but must be a whole number from 1 to 3"):
+            keep_largest(jnp.ones((1, 3)), k)

@@ -29,24 +29,8 @@ CHUNK_SECONDS = 1.0
 """What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
 CHUNK_EPOCHS = 256
 """The most epochs of a chunk: the length of the history's buffer on the device."""
-VALIDATION_ROWS = 1024
-"""Validation rows scored together: bounds the memory that a population needs for them."""
 SAVE_SECONDS = 60.0
 """Between two saves of a checkpoint at least."""
-NOT_A_STEP = np.uint32(2**32 - 1)
-"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
-CHUNK_EPOCHS = 256
-"""The most epochs of a chunk: the length of the history's buffer on the device."""
-VALIDATION_ROWS = 1024
-"""Validation rows scored together: bounds the memory that a population needs for them."""
-SAVE_SECONDS = 60.0
-"""Between two saves of a checkpoint at least."""
-NOT_A_STEP = np.uint32(2**32 - 1)
-"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
-SAVE_SECONDS = 60.0
-"""Between two saves of a checkpoint at least."""
-NOT_A_STEP = np.uint32(2**32 - 1)
-"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
 
 
 def fit(

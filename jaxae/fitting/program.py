@@ -15,10 +15,6 @@ __all__ = ["Keys", "Run", "programs"]
 
 VALIDATION_ROWS = 1024
 """Validation rows scored together: bounds the memory that a population needs for them."""
-SAVE_SECONDS = 60.0
-"""Between two saves of a checkpoint at least."""
-NOT_A_STEP = np.uint32(2**32 - 1)
-"""Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
 NOT_A_STEP = np.uint32(2**32 - 1)
 """Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
 

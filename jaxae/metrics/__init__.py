@@ -1,10 +1,13 @@
 """Evaluation on the host: arrays in, numbers out, computed in NumPy float64.
 
-`signal` compares a reconstruction with its original, `detection` compares scores and alarms with labels, `samples`
-compares a generated table with a real one. Every function takes whatever `np.asarray` takes, JAX arrays included.
+`signal` compares a reconstruction with its original, `filters` are what a denoiser is compared with, `detection`
+compares scores and alarms with labels, `samples` compares a generated table with a real one, `probes` ask what features
+say of labels. Every function takes whatever `np.asarray` takes, JAX arrays included.
 """
 
 from jaxae.metrics.detection import auroc, average_precision, detection_rate, false_positive_rate
+from jaxae.metrics.filters import LinearFilter, linear_filter, wiener
+from jaxae.metrics.probes import linear_probe, matched_cosine
 from jaxae.metrics.samples import (
     TwoSample,
     classifier_two_sample,
@@ -31,4 +34,9 @@ __all__ = [  # noqa: RUF022 (reading order)
     "TwoSample",
     "classifier_two_sample",
     "energy_distance",
+    "LinearFilter",
+    "wiener",
+    "linear_filter",
+    "linear_probe",
+    "matched_cosine",
 ]

@@ -23,8 +23,10 @@ PARTS: dict[str, Any] = {
     "generator": MLP((FEATURES,)),
     "discriminator": MLP((6, 1)),
     "latent": 2,
+    "k": 2,
 }
 NEEDS = dict.fromkeys(["elbo", "importance_weighted"], "VAE")
+NEEDS |= {"sparse_top_k": "SparseAE"}
 NEEDS |= dict.fromkeys(["discriminator", "generator", "energy_score"], "GAN")
 """The model of a loss; one that is not here takes an AE, and fails the laws if that does not fit it."""
 
