@@ -1,21 +1,47 @@
 """Files and synthetic sources to arrays, and back: tables with their column names, scalings, splits."""
 
+from jaxae.data.conditions import Conditions, conditions
 from jaxae.data.files import Table, fingerprint, read, write
+from jaxae.data.images import Images, images
 from jaxae.data.scaling import Scaling, min_max, split, standard
-from jaxae.data.sources import Conditional, Digits, Process, conditional, digits, process
+from jaxae.data.sources import (
+    CONDITIONAL_NOISE,
+    PATTERNS,
+    Conditional,
+    Digits,
+    Process,
+    anomalies,
+    conditional,
+    conditional_mean,
+    digits,
+    process,
+)
+from jaxae.data.structured import Dictionary, Series, dictionary, series
 
 __all__ = [
+    "CONDITIONAL_NOISE",
+    "PATTERNS",
     "Conditional",
+    "Conditions",
+    "Dictionary",
     "Digits",
+    "Images",
     "Process",
     "Scaling",
+    "Series",
     "Table",
+    "anomalies",
     "conditional",
+    "conditional_mean",
+    "conditions",
+    "dictionary",
     "digits",
     "fingerprint",
+    "images",
     "min_max",
     "process",
     "read",
+    "series",
     "split",
     "standard",
     "write",

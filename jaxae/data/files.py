@@ -7,10 +7,12 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from jaxae.checks import nearest
 from jaxae.data.formats import Contents, headerless, listed, numbers, opened
 
 __all__ = ["Table", "fingerprint", "read", "write"]
@@ -23,11 +25,13 @@ class Table(NamedTuple):
         values: (n, d) float64, finite.
         columns: The d names.
         notes: What was left out or filled in, in words.
+        text: The columns that hold no numbers, and those that were to be kept as they stand; "" where a cell is empty.
     """
 
     values: np.ndarray
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    text: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def read(
@@ -35,6 +39,7 @@ def read(
     *,
     columns: Sequence[str] | None = None,
     impute: Literal["mean", "median"] | Mapping[str, float] | None = None,
+    keep: Sequence[str] = (),
 ) -> Table:
     r"""Return the numbers of a file with their column names.
 
@@ -49,6 +54,7 @@ def read(
             names is taken by position, if it has as many columns.
         impute: What a missing value (empty, null, NA, NaN) becomes: the mean or the median of its column in this
             file, or a value for every column. Without it a missing value is an error.
+        keep: Columns that are wanted as they stand, words or numbers: they are in `text`, and not among the numbers.
 
     Returns:
         The table, at least two rows of finite numbers (one, with `columns`).
@@ -57,7 +63,7 @@ def read(
         FileNotFoundError: There is no such file.
         ValueError: The file is of no known kind, damaged or empty; has a header or one row only, no numeric column,
             two columns of one name, a column of numbers and text, an infinite or (without `impute`) a missing value;
-            or lacks some of `columns`, or has them in another order.
+            or lacks some of `columns` or `keep`, or has the columns in another order.
 
     Example:
         >>> import pathlib, tempfile
@@ -75,6 +81,7 @@ def read(
         raise ValueError(f"impute must be 'mean', 'median', values by column, or None; got {impute!r}")
     contents = opened(path)
     notes = list(contents.notes)
+    contents, aside = _set_aside(path, contents, tuple(keep))
     if columns is not None:
         contents, extra = _selected(path, contents, _names(columns))
         notes += [f"left out, for they were not asked for: {listed(extra)}"] if extra else []
@@ -87,10 +94,12 @@ def read(
     if text and columns is not None:
         raise ValueError(f"{path} holds no numbers in {listed(text)}, which {'is' if len(text) == 1 else 'are'} needed")
     notes += [f"left out, for they hold no numbers: {listed(text)}"] if text else []
+    cells = dict(zip(contents.columns, contents.cells, strict=True)) if text else {}
+    words = {name: _words(cells[name]) for name in text if not cells[name].dtype.is_nested()}
     if not names:
         raise ValueError(f"{path} has no numeric column" + (f"; its columns are {listed(text)}" if text else ""))
     values, filled = _filled(path, values, names, impute)
-    return Table(values, names, tuple(notes + filled))
+    return Table(values, names, tuple(notes + filled), MappingProxyType({**aside, **words}))
 
 
 def _names(columns: Sequence[str]) -> tuple[str, ...]:
@@ -131,6 +140,31 @@ def _selected(path: Path, contents: Contents, columns: tuple[str, ...]) -> tuple
     # Only text and Parquet files name their columns, and their cells are series.
     cells = [cell for name, cell in zip(contents.columns, contents.cells, strict=True) if name in wanted]
     return contents._replace(columns=columns, cells=cells), [n for n in contents.columns if n not in wanted]
+
+
+def _set_aside(path: Path, contents: Contents, keep: tuple[str, ...]) -> tuple[Contents, dict[str, tuple[str, ...]]]:
+    """Return the contents without the columns that are kept as they stand, and those columns."""
+    if not keep:
+        return contents, {}
+    if isinstance(contents.cells, np.ndarray):
+        raise ValueError(
+            f"{path} has no names for its columns, so {listed(keep)} cannot be found: give a CSV or Parquet file"
+        )
+    missing = [name for name in keep if name not in contents.columns]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {listed(missing)}; it has {listed(nearest(missing[0], contents.columns))}"
+        )
+    cells = dict(zip(contents.columns, contents.cells, strict=True))
+    rest = [name for name in contents.columns if name not in keep]
+    without = contents._replace(columns=tuple(rest), cells=[cells[name] for name in rest])
+    return without, {name: _words(cells[name]) for name in keep}
+
+
+def _words(series: Any) -> tuple[str, ...]:
+    import polars as pl
+
+    return tuple(series.cast(pl.String, strict=False).fill_null("").str.strip_chars().to_list())
 
 
 def _numeric(path: Path, contents: Contents) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
@@ -176,7 +210,14 @@ def _filled(
     return values, notes
 
 
-def write(path: str | os.PathLike[str], values: Any, columns: Sequence[str]) -> None:
+def write(
+    path: str | os.PathLike[str],
+    values: Any,
+    columns: Sequence[str],
+    *,
+    text: Mapping[str, Sequence[str]] | None = None,
+    whole: Sequence[str] = (),
+) -> None:
     """Write a table to a CSV, Parquet or NumPy file, as its suffix says, whole or not at all.
 
     Numbers are written so that `read` gives back the same float64. A .npy file keeps no column names. The file is
@@ -186,6 +227,8 @@ def write(path: str | os.PathLike[str], values: Any, columns: Sequence[str]) -> 
         path: The file: .csv, .parquet or .npy. Its folder exists.
         values: (n, d) finite real numbers, n and d at least 1.
         columns: The d names, all different.
+        text: Columns of n words each, which stand before the numbers; a .npy file has no place for them.
+        whole: Columns to write as whole numbers, 1 rather than 1.0.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -204,8 +247,10 @@ def write(path: str | os.PathLike[str], values: Any, columns: Sequence[str]) -> 
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet", ".npy"):
         raise ValueError(f"{path} has no suffix that can be written; those that can: .csv, .parquet, .npy")
-    names = _names(columns)
+    words = {name: tuple(cells) for name, cells in (text or {}).items()}
+    names = _names((*words, *columns))[len(words) :]
     array = _writable(values, names)
+    _fitting(path, array, names, words, whole)
     if suffix == ".csv" and headerless(names):
         raise ValueError(
             f"the columns {listed(names)} are numbers: a CSV file with them would be read as one without a header; "
@@ -218,7 +263,7 @@ def write(path: str | os.PathLike[str], values: Any, columns: Sequence[str]) -> 
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
-            _dump(file, suffix, array, names)
+            _dump(file, suffix, array, names, words, whole)
         os.replace(part, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -243,13 +288,41 @@ def _writable(values: Any, names: tuple[str, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _dump(file: Any, suffix: str, array: np.ndarray, names: tuple[str, ...]) -> None:
+def _fitting(
+    path: Path, array: np.ndarray, names: tuple[str, ...], words: Mapping[str, tuple[str, ...]], whole: Sequence[str]
+) -> None:
+    if words and path.suffix.lower() == ".npy":
+        raise ValueError(f"{path} can hold no words, and {listed(tuple(words))} are words: write .csv or .parquet")
+    for name, cells in words.items():
+        if len(cells) != len(array):
+            raise ValueError(f"column {name!r} has {len(cells)} words for {len(array)} rows")
+    for name in whole:
+        if name not in names:
+            raise ValueError(f"there is no column {name!r} to write as whole numbers; the columns are {listed(names)}")
+        column = array[:, names.index(name)]
+        if (column != np.round(column)).any() or (abs(column) >= 2**53).any():
+            raise ValueError(f"column {name!r} holds numbers that are not whole: leave it out of `whole`")
+
+
+def _dump(
+    file: Any,
+    suffix: str,
+    array: np.ndarray,
+    names: tuple[str, ...],
+    words: Mapping[str, tuple[str, ...]],
+    whole: Sequence[str],
+) -> None:
     if suffix == ".npy":
         np.save(file, array, allow_pickle=False)
         return
     import polars as pl
 
-    frame = pl.DataFrame(array, schema=list(names), orient="row")
+    columns = [pl.Series(name, cells, dtype=pl.String) for name, cells in words.items()]
+    columns += [
+        pl.Series(name, column.astype(np.int64) if name in whole else column)
+        for name, column in zip(names, array.T, strict=True)
+    ]
+    frame = pl.DataFrame(columns)
     if suffix == ".csv":
         frame.write_csv(file)
     else:

@@ -14,7 +14,23 @@ from jaxae.data.formats import pixels
 if TYPE_CHECKING:
     from jax import Array
 
-__all__ = ["Conditional", "Digits", "Process", "conditional", "digits", "process"]
+__all__ = [
+    "CONDITIONAL_NOISE",
+    "PATTERNS",
+    "Conditional",
+    "Digits",
+    "Process",
+    "anomalies",
+    "conditional",
+    "conditional_mean",
+    "digits",
+    "process",
+]
+
+PATTERNS = ("single", "joint")
+"""Kinds of anomaly: +5 on one variable; +3 on variables 2, 5 and 7 together."""
+CONDITIONAL_NOISE = 2.0
+"""Standard deviation of the noise on every variable that depends on the temperature."""
 
 
 class Process(NamedTuple):
@@ -105,7 +121,7 @@ def conditional(key: Array, *, rows: int) -> Conditional:
     """Return rows of five variables that depend on a temperature T, uniform on 300 to 500 K.
 
     They are 0.001·T² − 0.3·T + 50, 100·exp(−5000/T), 0.5·T + 50, −0.002·T + 2 and 0.01·T, each with normal noise of
-    standard deviation 2.
+    standard deviation `CONDITIONAL_NOISE` = 2.
 
     Args:
         key: A typed JAX key.
@@ -127,9 +143,59 @@ def conditional(key: Array, *, rows: int) -> Conditional:
 
     uniform, residual = jax.random.split(key)
     t = np.asarray(jax.random.uniform(uniform, (rows, 1), minval=300.0, maxval=500.0), np.float64)
-    curves = (0.001 * t**2 - 0.3 * t + 50, 100 * np.exp(-5000 / t), 0.5 * t + 50, -0.002 * t + 2, 0.01 * t)
     noise = np.asarray(jax.random.normal(residual, (rows, 5)), np.float64)
-    return Conditional(np.concatenate(curves, axis=1) + 2 * noise, t)
+    return Conditional(conditional_mean(t[:, 0]) + CONDITIONAL_NOISE * noise, t)
+
+
+def conditional_mean(temperature: Any) -> np.ndarray:
+    """Return the means (n, 5) of the five variables of `conditional` at temperatures (n,) in kelvin.
+
+    Example:
+        >>> conditional_mean([400.0]).round(4).tolist()
+        [[90.0, 0.0004, 250.0, 1.2, 4.0]]
+    """
+    t = np.asarray(temperature, np.float64)
+    if t.ndim != 1 or not (t > 0).all():
+        raise ValueError(f"temperature must be (n,) numbers above 0; got shape {t.shape}")
+    curves = (0.001 * t**2 - 0.3 * t + 50, 100 * np.exp(-5000 / t), 0.5 * t + 50, -0.002 * t + 2, 0.01 * t)
+    return np.stack(curves, axis=1)
+
+
+def anomalies(key: Array, normal: Process, *, rows: int, pattern: str, variable: int = 0) -> np.ndarray:
+    """Return anomalous rows of a process: normal rows of the same weights and noise, moved by a pattern.
+
+    Args:
+        key: A typed JAX key.
+        normal: Where the normal rows came from.
+        rows: The number of rows, at least 1.
+        pattern: "single" adds 5 to one variable; "joint" adds 3 to variables 2, 5 and 7 together.
+        variable: The one that "single" moves.
+
+    Returns:
+        (rows, d) float64.
+
+    Raises:
+        TypeError: `key` is not a typed key, or a count not an integer.
+        ValueError: There is no such pattern, or the process has too few variables for it.
+
+    Example:
+        >>> import jax
+        >>> normal = process(jax.random.key(0), rows=10, variables=8)
+        >>> anomalies(jax.random.key(1), normal, rows=4, pattern="joint").shape
+        (4, 8)
+    """
+    checks.known("pattern", [pattern], PATTERNS)
+    variables = len(normal.weights)
+    places, shift = ([variable], 5.0) if pattern == "single" else ([2, 5, 7], 3.0)
+    if pattern == "single":
+        checks.whole("variable", variable, low=0, high=variables - 1)
+    elif variables < 8:
+        raise ValueError(
+            f"the pattern 'joint' moves variables 2, 5 and 7, but the process has {variables}: give 8 or more"
+        )
+    values = process(key, rows=rows, weights=normal.weights, noise=normal.noise).values
+    values[:, places] += shift
+    return values
 
 
 def digits() -> Digits:
