@@ -20,8 +20,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from jaxae import recipes
 
 if typing.TYPE_CHECKING:
-    from jaxae.data import Table
-    from jaxae.study import Trained
+    from jaxae.study import Source, Trained
 
 __all__ = ["main"]
 
@@ -41,7 +40,7 @@ class Train:
     recipe: Positional[str]
     """Name of a recipe: see `jaxae list`."""
     data: Path | None = None
-    """CSV, TSV, Parquet, NPY, NPZ or IDX file; without it the recipe's own data."""
+    """CSV, TSV, Parquet, NPY, NPZ or IDX file, or a folder with MNIST's four; without it the recipe's own data."""
     out: Path | None = None
     """Folder to write; an earlier run in it is replaced. Default: runs/RECIPE."""
     epochs: int | None = None
@@ -56,6 +55,8 @@ class Train:
     """Train every combination of these values, in one program."""
     impute: Literal["mean", "median"] | None = None
     """Fill in missing values of the data by their column's mean or median."""
+    init: Path | None = None
+    """Trained folder whose encoder the training begins with."""
     cache: bool = True
     """Keep compiled programs in the user's cache folder, so that a second start is fast."""
 
@@ -82,6 +83,59 @@ class Reconstruct(Encode):
 
 
 @dataclasses.dataclass(frozen=True)
+class Denoise(Encode):
+    """Write the clean rows that a denoising model sees behind noisy ones, in the columns and units of the data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Detect(Encode):
+    """Write how strange each row is: score, p-value, alarm, and what each variable contributes to the score."""
+
+    rate: float = 0.01
+    """Share of new normal rows that may raise an alarm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compress(Encode):
+    """Write rows as quantised codes to an .npz file, and say how small it is and what is lost."""
+
+    bits: int = 8
+    """Bits of one number of a code, 1 to 16."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decompress:
+    """Write the rows that a file of quantised codes stands for, in the columns and units of the data."""
+
+    folder: Positional[Path]
+    """Trained folder that compressed them."""
+    data: Path
+    """Codes, as `jaxae compress` wrote them."""
+    out: Path
+    """CSV, Parquet or NPY file to write."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """Show what a linear classifier makes of the codes of labelled rows, beside principal components and the rows."""
+
+    folder: Positional[Path]
+    """Trained folder."""
+    label: str
+    """Column of the file with the label of each row."""
+    data: Path
+    """Rows, with the columns that the model was trained on and their label."""
+    folds: int = 5
+    """Parts of the rows, each classified by a model that was fitted on the others."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+    impute: Literal["mean", "median"] | None = None
+    """Fill in missing values."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Decode:
     """Write the rows that belong to codes, in the columns and units of the data."""
 
@@ -104,7 +158,9 @@ class Sample:
     out: Path
     """CSV, Parquet or NPY file to write."""
     rows: int = 1000
-    """How many."""
+    """How many; of a conditional model, for each combination of conditions."""
+    given: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2,... ...")] = ()
+    """Conditions of a conditional model; several values give every combination."""
     seed: int = 0
     """Everything random follows from it."""
     member: int | None = None
@@ -119,7 +175,9 @@ class Report:
     """Trained folder."""
 
 
-Command = List | Train | Encode | Decode | Reconstruct | Sample | Report
+Command = (
+    List | Train | Encode | Decode | Reconstruct | Denoise | Detect | Compress | Decompress | Probe | Sample | Report
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -213,10 +271,21 @@ def _train(command: Train, arguments: list[str], stopped: list[int]) -> None:
         seed=command.seed,
         seeds=command.seeds,
         sweep=sweep,
+        pretrained=None if command.init is None else _encoder(command.init),
         progress=progress,
         command=shlex.join(["jaxae", *arguments]),
     )
     _summary(folder)
+
+
+def _encoder(folder: Path) -> dict[str, Any]:
+    """Return the encoder's parameters of a trained folder."""
+    from jaxae import study
+
+    params = study.load(folder, recipes.find).study.variables["params"]
+    if "encoder" not in params:
+        raise ValueError(f"{folder} has no encoder to begin with; it has {', '.join(params)}")
+    return {"encoder": params["encoder"]}
 
 
 def _summary(folder: Path) -> None:
@@ -240,52 +309,153 @@ def _summary(folder: Path) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _use(command: Encode | Decode | Sample) -> None:
+def _use(command: Any) -> None:
     _start(cache=True, devices=1)
-    import jax
-
     from jaxae import data, study
 
     trained = study.load(command.folder, recipes.find, command.member)
     columns = trained.study.scaling.columns
+    text: dict[str, Any] = {}
+    whole: tuple[str, ...] = ()
     match command:
+        case Probe():
+            _probe(command, trained)
+            return
         case Sample():
-            values, names = trained.sample(jax.random.key(command.seed), command.rows), columns
+            values, names, text = _sampled(command, trained)
         case Decode():
+            if trained.study.conditions is not None:
+                raise ValueError("codes of a conditional model say nothing without their conditions: use jaxae sample")
             codes = data.read(command.data, columns=trained.latent_columns)
             values, names = trained.decode(codes.values), columns
+        case Decompress():
+            values, names = study.decompress(trained, command.data), columns
+        case Compress():
+            found = study.compress(trained, _rows(command, trained).values, command.out, bits=command.bits)
+            print(
+                f"{found.bytes:,} bytes, {found.original_bytes / found.bytes:.1f} times smaller than float32: "
+                f"{command.out}"
+                f"\nmean squared error {found.error:.4g} scaled units, of which {found.error_unquantised:.4g} without "
+                "quantisation"
+            )
+            return
+        case Detect():
+            values, names, text, whole = _detected(command, trained)
         case Encode():
-            table = _rows(command, trained, columns)
-            for note in table.notes:
-                print(note, file=sys.stderr)
-            if isinstance(command, Reconstruct):
-                values, names = trained.reconstruct(table.values), columns
-            else:
-                values, names = trained.encode(table.values), trained.latent_columns
-    data.write(command.out, values, names)
-    print(f"{len(values)} rows, {len(names)} columns: {command.out}")
+            rows = _rows(command, trained)
+            stamped = {rows.stamp: rows.stamps} if rows.stamp else {}
+            match command:
+                case Reconstruct():
+                    values, names, text = trained.reconstruct(rows.values, rows.conditions), columns, stamped
+                case Denoise():
+                    values, names = trained.denoise(rows.values), columns
+                case _:
+                    values, names = trained.encode(rows.values, rows.conditions), trained.latent_columns
+    data.write(command.out, values, names, text=text, whole=whole)
+    print(f"{len(values)} rows, {len(text) + len(names)} columns: {command.out}")
 
 
-def _rows(command: Encode, trained: "Trained", columns: tuple[str, ...]) -> "Table":
+def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, Any]]:
+    """Return drawn rows, with the conditions that they were drawn for."""
+    import jax
+    import numpy as np
+
+    key, columns, known = jax.random.key(command.seed), trained.study.scaling.columns, trained.study.conditions
+    given = {name: values.split(",") for name, values in _pairs("--given", command.given).items()}
+    if known is None:
+        if given:
+            raise ValueError(f"--given names {', '.join(given)}, but this model is conditioned on nothing")
+        return trained.sample(key, command.rows), columns, {}
+    from jaxae import checks
+
+    checks.whole("rows", command.rows)
+    each: Any = {name: np.repeat(np.asarray(column), command.rows) for name, column in known.product(given).items()}
+    values = trained.sample(key, len(next(iter(each.values()))), each)
+    numbers = [name for name, column in each.items() if column.dtype.kind == "f"]
+    words = {name: column.tolist() for name, column in each.items() if name not in numbers}
+    return np.column_stack([*(each[name] for name in numbers), values]), (*numbers, *columns), words
+
+
+def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, Any], tuple[str, ...]]:
+    """Return a row of figures for each row of data, and in words which variables make it strange."""
+    import numpy as np
+
+    rows = _rows(command, trained)
+    found = trained.detect(rows.values, rate=command.rate, conditions=rows.conditions)
+    names = trained.study.scaling.names
+    columns = {"score": found.score, "p_value": found.p_value, "alarm": found.alarm}
+    whole: tuple[str, ...] = ("alarm",)
+    if hasattr(trained.recipe, "events"):
+        columns["event"] = trained.recipe.events(trained.study.settings, found.alarm)
+        whole = (*whole, "event")
+    order = np.argsort(-found.contributions, axis=1, kind="stable")[:, :3]
+    shares = found.contributions / np.maximum(found.score, np.finfo(float).tiny)[:, None]
+    because = [", ".join(f"{names[j]} {shares[i, j]:.0%}" for j in best) for i, best in enumerate(order)]
+    text = {rows.stamp: list(rows.stamps)} if rows.stamp else {}
+    values = np.column_stack([*columns.values(), found.contributions])
+    print(
+        f"{found.alarm.sum()} alarms in {len(values)} rows, of which about {command.rate * len(values):.3g} would be "
+        "raised by normal rows alone",
+        file=sys.stderr,
+    )
+    return values, (*columns, *(f"contribution_{name}" for name in names)), {**text, "because": because}, whole
+
+
+def _probe(command: Probe, trained: "Trained") -> None:
+    """Print the accuracy of linear classifiers on codes, principal components and the rows themselves."""
+    import numpy as np
+    from sklearn.decomposition import PCA
+    from sklearn.model_selection import StratifiedKFold
+
+    from jaxae import checks, data, metrics, study
+
+    checks.whole("folds", command.folds, low=2)
+    rows = _rows(command, trained)
+    table = data.read(command.data, impute=command.impute, keep=(command.label,))
+    labels = np.asarray(study.set_aside(table, [command.label])[1][command.label])
+    kinds, counts = np.unique(labels, return_counts=True)
+    if len(kinds) < 2 or counts.min() < command.folds:
+        raise ValueError(
+            f"{command.label} must have at least two values, each on {command.folds} rows or more; it has "
+            f"{len(kinds)}, the rarest on {counts.min()} rows: give more rows or fewer --folds"
+        )
+    scaled, codes = trained.study.scaling.apply(rows.values), trained.encode(rows.values, rows.conditions)
+    few = min(codes.shape[1], *scaled.shape)
+    found: dict[str, list[float]] = {}
+    for seen, new in StratifiedKFold(command.folds, shuffle=True, random_state=0).split(scaled, labels):
+        pca = PCA(few, svd_solver="full").fit(scaled[seen])
+        features = {"codes": codes, f"{few} principal components": pca.transform(scaled), "the rows themselves": scaled}
+        for name, columns in features.items():
+            accuracy = metrics.linear_probe(columns[seen], labels[seen], columns[new], labels[new])
+            found.setdefault(name, []).append(accuracy)
+    for name, accuracies in found.items():
+        print(f"{name}: {np.mean(accuracies):.4f} ± {np.std(accuracies):.4f} accuracy over {command.folds} folds")
+
+
+def _rows(command: Any, trained: "Trained") -> "Source":
     """Return the rows of a file, or those that the model was trained on, with missing values filled as asked."""
     from jaxae import data
 
-    of_training = trained.config["data"]
+    of_training, columns = trained.config["data"], trained.study.scaling.columns
     how = command.impute or of_training["impute"]
     if command.data is not None:
-        fills = dict(zip(columns, of_training["fills"][how], strict=True)) if how else None
-        return data.read(command.data, columns=columns, impute=fills)
-    path = Path(of_training["source"])
-    if not path.is_absolute():
-        raise ValueError("the model was trained on data of its recipe's own: name the rows with --data FILE")
-    if not path.is_file():
-        raise ValueError(f"the data that the model was trained on are no longer at {path}: name rows with --data FILE")
-    table = data.read(path, columns=columns, impute=of_training["impute"])
-    if data.fingerprint(table.values) != of_training["fingerprint"]:
-        raise ValueError(
-            f"{path} has changed since the model was trained on it: if it is what you want, name it with --data"
-        )
-    return table
+        rows = trained.read(command.data, dict(zip(columns, of_training["fills"][how], strict=True)) if how else None)
+    else:
+        path = Path(of_training["source"])
+        if not path.is_absolute():
+            raise ValueError("the model was trained on data of its recipe's own: name the rows with --data FILE")
+        if not path.exists():
+            raise ValueError(
+                f"the data that the model was trained on are no longer at {path}: name rows with --data FILE"
+            )
+        rows = trained.read(path, of_training["impute"])
+        if data.fingerprint(rows.values) != of_training["fingerprint"]:
+            raise ValueError(
+                f"{path} has changed since the model was trained on it: if it is what you want, name it with --data"
+            )
+    for note in rows.notes:
+        print(note, file=sys.stderr)
+    return rows
 
 
 def _start(cache: bool, devices: int) -> None:
@@ -319,7 +489,8 @@ def _settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, list[A
             )
     if command.epochs is not None:
         given["epochs"] = command.epochs
-    return recipe.Settings(**given), sweep
+    stand_in = getattr(recipe, "STAND_IN", {}) if command.data is None else {}
+    return recipe.Settings(**{**stand_in, **given}), sweep
 
 
 def _pairs(option: str, words: Iterable[Iterable[str]]) -> dict[str, str]:

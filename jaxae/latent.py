@@ -255,6 +255,10 @@ def tsne(codes: Any, *, seed: int) -> np.ndarray:
     Raises:
         ValueError: The shape is another, or there are too few codes.
 
+    Example:
+        >>> tsne(np.arange(12.0).reshape(6, 2), seed=0).shape
+        (6, 2)
+
     References:
         van der Maaten and Hinton, Visualizing data using t-SNE, 2008.
     """
@@ -276,6 +280,10 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
 
     Raises:
         ValueError: The shapes are others, or there are fewer than three groups or two units.
+
+    Example:
+        >>> lda(np.eye(6, 3) + np.arange(6.0)[:, None], [0, 1, 2, 0, 1, 2]).shape
+        (6, 2)
 
     References:
         Fisher, The use of multiple measurements in taxonomic problems, 1936.

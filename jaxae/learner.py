@@ -423,7 +423,8 @@ def warm_start(model: Any, params: Mapping[str, Any]) -> WarmStart:
         >>> first = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,))).init(jax.random.key(0), x)
         >>> deeper = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((16, 8)))
         >>> begun = warm_start(deeper, {"encoder": first["params"]["encoder"]}).init(jax.random.key(1), x)
-        >>> bool((begun["params"]["encoder"]["Dense_0"]["kernel"] == first["params"]["encoder"]["Dense_0"]["kernel"]).all())
+        >>> ours, theirs = (params["params"]["encoder"]["Dense_0"]["kernel"] for params in (begun, first))
+        >>> bool((ours == theirs).all())
         True
 
     References:

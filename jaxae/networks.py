@@ -158,10 +158,10 @@ class MLP(nn.Module):
 
 
 class Atoms(nn.Module):
-    """A linear decoder whose directions, one per unit of the code, have length 1: what a penalty on the code's size needs.
+    """A linear decoder whose directions, one per unit of the code, have length 1, as a penalty on the code needs.
 
-    gain·z @ (kernel / row lengths) + bias. With free lengths a decoder answers such a penalty with a small code and long
-    directions, and nothing is sparse.
+    gain·z @ (kernel / row lengths) + bias. With free lengths a decoder answers such a penalty with a small code and
+    long directions, and nothing is sparse.
 
     Attributes:
         width: columns of the output.

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxae import checks
 
-__all__ = ["cut", "events", "join", "spread"]
+__all__ = ["cut", "events", "join", "least", "spread"]
 
 
 def cut(series: Any, length: int, *, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -72,11 +72,7 @@ def join(windows: Any, starts: Any, total: int) -> np.ndarray:
         >>> join([[1.0, 2.0], [4.0, 5.0]], [0, 1], 3).tolist()
         [1.0, 3.0, 5.0]
     """
-    array = _finite("windows", windows)
-    if array.ndim < 2 or 0 in array.shape[:2]:
-        raise ValueError(f"windows must be (m, length, ...), m and length at least 1; got shape {array.shape}")
-    checks.whole("total", total)
-    first = _starts(starts, array.shape[0], array.shape[1], total)
+    array, first = _placed(windows, starts, total)
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
     mean = np.zeros((total, *array.shape[2:]), np.result_type(dtype, np.float64))
     count = np.zeros(total, np.int64)
@@ -86,9 +82,40 @@ def join(windows: Any, starts: Any, total: int) -> np.ndarray:
         index = first + point
         count[index] += 1
         mean[index] += (array[:, point] - mean[index]) / count[index].reshape(-1, *ones)
-    if not count.all():
-        raise ValueError(f"point {np.argmin(count)} of {total} is in no window; give windows that cover every point")
+    _all_covered(count > 0)
     return mean.astype(dtype)
+
+
+def least(windows: Any, starts: Any, total: int) -> np.ndarray:
+    """Return the series whose every point is the least of its values in the windows that cover it.
+
+    Of errors it is the judgement of the window that explains a point best.
+
+    Args:
+        windows: (m, length, ...) finite real numbers.
+        starts: (m,) int, the point at which each window starts; all different.
+        total: t, the points of the series.
+
+    Returns:
+        (t, ...), in the dtype of the windows.
+
+    Raises:
+        TypeError, ValueError: As `join`.
+
+    Example:
+        >>> least([[1.0, 2.0], [4.0, 5.0]], [0, 1], 3).tolist()
+        [1.0, 2.0, 5.0]
+    """
+    array, first = _placed(windows, starts, total)
+    smallest = np.full((total, *array.shape[2:]), array.max(), array.dtype)
+    covered = np.zeros(total, bool)
+    for point in range(array.shape[1]):
+        # The starts differ, so no two windows put a value of the same place at one point.
+        index = first + point
+        covered[index] = True
+        smallest[index] = np.minimum(smallest[index], array[:, point])
+    _all_covered(covered)
+    return smallest
 
 
 def spread(scores: Any, starts: Any, length: int, total: int) -> np.ndarray:
@@ -148,6 +175,21 @@ def events(alarms: Any, *, gap: int = 0) -> np.ndarray:
     apart = starts[1:] - stops[:-1] > gap
     kept = np.append(starts[:1], starts[1:][apart]), np.append(stops[:-1][apart], stops[-1:])
     return np.stack(kept, axis=1).astype(np.int64)
+
+
+def _placed(windows: Any, starts: Any, total: int) -> tuple[np.ndarray, np.ndarray]:
+    array = _finite("windows", windows)
+    if array.ndim < 2 or 0 in array.shape[:2]:
+        raise ValueError(f"windows must be (m, length, ...), m and length at least 1; got shape {array.shape}")
+    checks.whole("total", total)
+    return array, _starts(starts, array.shape[0], array.shape[1], total)
+
+
+def _all_covered(covered: np.ndarray) -> None:
+    if not covered.all():
+        raise ValueError(
+            f"point {np.argmin(covered)} of {len(covered)} is in no window; give windows that cover every point"
+        )
 
 
 def _finite(name: str, values: Any) -> np.ndarray:

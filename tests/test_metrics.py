@@ -514,7 +514,7 @@ class TestFilters:
         np.testing.assert_allclose(metrics.linear_filter(clean, noisy)(noisy), expected, atol=1e-10)
 
     def test_refusals(self):
-        with pytest.raises(ValueError, match="scale is 0.0"):
+        with pytest.raises(ValueError, match=r"scale is 0\.0"):
             metrics.wiener([[1.0], [2.0]], 0.0)
         with pytest.raises(ValueError, match="n at least 2"):
             metrics.wiener([[1.0]], 1.0)

@@ -214,3 +214,19 @@ def test_bad_events():
         windows.events(np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match="gap is -1, but must be a whole number"):
         windows.events(np.zeros(2, bool), gap=-1)
+
+
+def test_least_against_a_loop(rng):
+    series = rng.normal(size=(23, 2))
+    cuts, starts = windows.cut(series, 5, stride=3)
+    values = rng.normal(size=cuts.shape)
+    expected = np.full(series.shape, np.inf)
+    for start, window in zip(starts, values, strict=True):
+        for place, point in enumerate(window):
+            expected[start + place] = np.minimum(expected[start + place], point)
+    np.testing.assert_array_equal(windows.least(values, starts, 23), expected)
+
+
+def test_least_of_windows_that_leave_a_gap():
+    with pytest.raises(ValueError, match="point 2 of 5 is in no window"):
+        windows.least(np.ones((2, 2)), [0, 3], 5)

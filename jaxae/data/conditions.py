@@ -76,7 +76,8 @@ class Conditions(NamedTuple):
                 if beyond.size:
                     found.append(
                         f"{name} {', '.join(f'{value:g}' for value in beyond[:3])}{' …' if beyond.size > 3 else ''} is "
-                        f"outside {low:g} to {high:g}, the range that the model was trained on: doubt what it gives there"
+                        f"outside {low:g} to {high:g}, the range that the model was trained on: doubt what it gives "
+                        "there"
                     )
         return found
 

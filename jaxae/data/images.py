@@ -40,8 +40,8 @@ def images(path: str | os.PathLike[str]) -> Images:
 
     A folder holds train-images-idx3-ubyte and train-labels-idx1-ubyte, and usually t10k-images-idx3-ubyte and
     t10k-labels-idx1-ubyte, all with or without .gz: the t10k images are the test images. Beside a file of images whose
-    name holds "images-idx3", its labels are taken from the file of the same name with "labels-idx1". Any other file that
-    `read` takes has no labels.
+    name holds "images-idx3", its labels are taken from the file of the same name with "labels-idx1". Any other file
+    that `read` takes has no labels.
 
     Args:
         path: The folder or file.
@@ -49,6 +49,15 @@ def images(path: str | os.PathLike[str]) -> Images:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The folder lacks the files of MNIST, a file is damaged, or images and labels differ in number.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> file = pathlib.Path(folder.name, "images.npy")
+        >>> np.save(file, np.zeros((3, 4, 4)))
+        >>> images(file).values.shape
+        (3, 16)
+        >>> folder.cleanup()
 
     References:
         LeCun, Cortes and Burges, The MNIST database of handwritten digits, 1998.
@@ -60,8 +69,8 @@ def images(path: str | os.PathLike[str]) -> Images:
     if found[0] is None:
         files = sorted(file.name for file in path.iterdir())
         raise ValueError(
-            f"{path} lacks train-images-idx3-ubyte (or .gz), which a folder of images needs; it has {listed(files)}: name "
-            "a file, or a folder with the files of MNIST"
+            f"{path} lacks train-images-idx3-ubyte (or .gz), which a folder of images needs; it has {listed(files)}: "
+            "name a file, or a folder with the files of MNIST"
         )
     parts = [_file(file) for file in found if file is not None]
     if len({part.columns for part in parts}) > 1:

@@ -52,7 +52,7 @@ def wiener(clean: ArrayLike, scale: ArrayLike) -> LinearFilter:
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"clean has shape {rows.shape}; give a table (n, d) with n at least 2.")
     mean, covariance = rows.mean(0), np.atleast_2d(np.cov(rows, rowvar=False, bias=True))
-    weights = np.linalg.solve(covariance + noise**2 * np.eye(len(mean)), covariance)
+    weights = np.linalg.solve(covariance + noise**2 * np.eye(len(mean)), covariance).astype(np.float64)
     return LinearFilter(weights, mean - mean @ weights)
 
 

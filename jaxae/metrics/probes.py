@@ -90,8 +90,8 @@ def matched_cosine(found: ArrayLike, true: ArrayLike) -> tuple[float, np.ndarray
     rows, targets = finite("found", found), finite("true", true)
     if rows.ndim != 2 or targets.ndim != 2 or rows.shape[1] != targets.shape[1] or len(rows) < len(targets):
         raise ValueError(
-            f"found has shape {rows.shape} and true {targets.shape}; give (k, d) and (j, d) with at least as many found "
-            "as true directions."
+            f"found has shape {rows.shape} and true {targets.shape}; give (k, d) and (j, d) with at least as many "
+            "found as true directions."
         )
     lengths, own = (np.linalg.norm(table, axis=1) for table in (rows, targets))
     if not own.all():

@@ -5,7 +5,7 @@ A recipe is a module with, in this order,
 - a docstring whose first line says what it is; `UNITS` of its metrics, what its `CONTROLS` are, and the names of the
   settings that are only `OF_OWN_DATA`;
 - `Settings`, a frozen dataclass that refuses impossible values; it has `epochs`, `batch_size` and `latent`;
-- `source(settings, key)`: its own data; `scaling(values, columns)`: from the user's units to the model's;
+- `source(settings, key)`: its own data; `scaling(settings, values, columns)`: from the user's units to the model's;
 - `model(settings, variables)`, and `encode`, `decode`, `sample` on the bound model as far as it can;
 - `learner(model, settings, steps, *, ...)`: its keyword arguments are the settings that can be swept;
 - `score(model, settings)`: what validation rows are judged by, or None; `final(fit)` where the variables to use are not

@@ -45,23 +45,17 @@ class Settings:
         """Refuse impossible values."""
         from jaxae import checks
 
-        for name in ("latent", "epochs", "batch_size", "rows", "variables"):
-            checks.whole(name, getattr(self, name))
-        for width in self.widths:
-            checks.whole("widths", width)
-        checks.positive("learning_rate", self.learning_rate)
-        checks.not_negative("weight_decay", self.weight_decay)
+        checks.settings(self)
 
 
 def source(settings: Settings, key: "Key") -> "Source":
     """Return rows of a process in which two hidden factors drive every variable."""
-    from jaxae.study import Source
+    from jaxae import study
 
-    values = ja.data.process(key, rows=settings.rows, variables=settings.variables).values
-    return Source(values, tuple(f"x{i}" for i in range(settings.variables)))
+    return study.process(settings, key)
 
 
-def scaling(values: Any, columns: Any) -> "Scaling":
+def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     """Return the standardisation by the training rows."""
     return ja.data.standard(values, columns)
 

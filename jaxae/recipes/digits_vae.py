@@ -52,35 +52,28 @@ class Settings:
         """Refuse impossible values."""
         from jaxae import checks
 
-        for name in ("latent", "epochs", "batch_size"):
-            checks.whole(name, getattr(self, name))
-        for width in self.widths:
-            checks.whole("widths", width)
-        checks.positive("learning_rate", self.learning_rate)
-        checks.not_negative("beta", self.beta)
+        checks.settings(self)
 
 
 def source(settings: Settings, key: "Key") -> "Source":
     """Return the 1,797 digits that scikit-learn bundles, with their labels."""
-    from jaxae.study import Source
+    from jaxae.study import pixels
 
-    digits = ja.data.digits()
-    return Source(digits.images.values, digits.images.columns, digits.labels)
+    return pixels.digits()
 
 
-def scaling(values: Any, columns: Any) -> "Scaling":
-    """Return the division by the brightest value that the pixels can have: 1, 16 or 255.
+def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
+    """Return the images of a file, or of a folder in MNIST's format."""
+    from jaxae.study import pixels
 
-    Raises:
-        ValueError: for negative values and values above 255.
-    """
-    import numpy as np
+    return pixels.read_images(path, key)
 
-    low, high = float(np.min(values)), float(np.max(values))
-    if low < 0 or high > 255:
-        raise ValueError(f"pixels go from {low:g} to {high:g}, but must lie in 0…1, 0…16 or 0…255: scale them")
-    full = next(full for full in (1.0, 16.0, 255.0) if high <= full)
-    return ja.data.Scaling(tuple(columns), np.zeros(len(columns)), np.full(len(columns), full))
+
+def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
+    """Return the division by the brightest value that the pixels can have: 1, 16 or 255."""
+    from jaxae.study import pixels
+
+    return pixels.full_scale(values, columns)
 
 
 def model(settings: Settings, variables: int) -> Any:
@@ -132,7 +125,7 @@ def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
 
     reconstruction = np.asarray(decode(study.bound, encode(study.bound, study.test)))
     return {
-        **evidence(study, study.test, key, ja.distributions.bernoulli),
+        **evidence(study, "test", key, ja.distributions.bernoulli),
         "active_units": int(ja.latent.active_units(encode(study.bound, study.test)).sum()),
         "mean_squared_error": ja.metrics.mean_squared_error(study.test, reconstruction),
         "psnr": ja.metrics.psnr(study.test, reconstruction),
@@ -141,18 +134,12 @@ def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
 
 def controls(study: "Study") -> dict[str, float]:
     """Return the error of PCA with as many components, and the likelihood of independent pixels."""
-    import numpy as np
-    from sklearn.decomposition import PCA
+    from jaxae.study import pixels
 
-    pca = PCA(min(study.settings.latent, *study.train.shape), svd_solver="full").fit(study.train)
-    reconstruction = pca.inverse_transform(pca.transform(study.test))
-    # Half an image of each kind is counted in, so that a pixel never lit in training is possible.
-    mean = (study.train.sum(0) + 0.5) / (len(study.train) + 1)
-    likelihood = study.test * np.log(mean) + (1 - study.test) * np.log1p(-mean)
+    pca = pixels.by_pca(study)
     return {
-        "elbo": float(likelihood.sum(1).mean()),
-        "mean_squared_error": ja.metrics.mean_squared_error(study.test, reconstruction),
-        "psnr": ja.metrics.psnr(study.test, reconstruction),
+        "elbo": pixels.independent_likelihood(study),
+        **{name: pca[name] for name in ("mean_squared_error", "psnr")},
     }
 
 
@@ -164,8 +151,8 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
 
     # The same draws for both, so that only the rows differ.
     seen, held_out = (
-        -evidence(study, rows, jax.random.fold_in(key, 0), ja.distributions.bernoulli)["elbo"]
-        for rows in (study.train, study.validation)
+        -evidence(study, part, jax.random.fold_in(key, 0), ja.distributions.bernoulli, most=2000)["elbo"]
+        for part in ("train", "validation")
     )
     return [
         ja.report.checks.against_control(
@@ -190,21 +177,13 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
 
 def pictures(study: "Study", folder: Path, *, key: "Key") -> list["Picture"]:
     """Draw held-out images and their reconstructions, new images, and the codes."""
-    import math
-
     import numpy as np
 
-    side = math.isqrt(study.test.shape[1])
+    from jaxae.study import pixels
+
     codes = np.asarray(encode(study.bound, study.test))
-    drawn = []
-    if side * side == study.test.shape[1]:
-        original = study.test[:16]
-        reconstruction = np.asarray(decode(study.bound, codes[:16]))
-        rows = {"original": original, "reconstruction": reconstruction, "difference": reconstruction - original}
-        drawn.append(
-            ja.report.pictures.images(folder, {name: part.reshape(-1, side, side) for name, part in rows.items()})
-        )
-        drawn.append(ja.report.pictures.sheet(folder, np.asarray(sample(study.bound, key, 64)).reshape(-1, side, side)))
+    new = np.asarray(sample(study.bound, key, 64))
+    drawn = pixels.sheets(folder, study, np.asarray(decode(study.bound, codes[:16])), new)
     carried = np.asarray(study.bound.encode(study.test).kl_per_dimension()).mean(0)
     drawn.append(ja.report.pictures.units(folder, carried, np.asarray(ja.latent.active_units(codes))))
     if study.settings.latent > 1:

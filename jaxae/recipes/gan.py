@@ -63,24 +63,17 @@ class Settings:
         """Refuse impossible values."""
         from jaxae import checks
 
-        for name in ("latent", "discriminator_steps", "epochs", "batch_size", "rows", "variables"):
-            checks.whole(name, getattr(self, name))
-        for width in self.widths:
-            checks.whole("widths", width)
-        checks.fraction("dropout", self.dropout)
-        checks.positive("learning_rate", self.learning_rate)
-        checks.not_negative("noise", self.noise)
+        checks.settings(self, below_1=("dropout",))
 
 
 def source(settings: Settings, key: "Key") -> "Source":
     """Return rows of a process in which two hidden factors drive every variable."""
-    from jaxae.study import Source
+    from jaxae import study
 
-    values = ja.data.process(key, rows=settings.rows, variables=settings.variables).values
-    return Source(values, tuple(f"x{i}" for i in range(settings.variables)))
+    return study.process(settings, key)
 
 
-def scaling(values: Any, columns: Any) -> "Scaling":
+def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     """Return the map of every column's training range to −1…1."""
     return ja.data.min_max(values, columns, low=-1.0, high=1.0)
 

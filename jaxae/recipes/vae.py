@@ -60,24 +60,17 @@ class Settings:
         """Refuse impossible values."""
         from jaxae import checks
 
-        for name in ("latent", "epochs", "batch_size", "rows", "variables"):
-            checks.whole(name, getattr(self, name))
-        for width in self.widths:
-            checks.whole("widths", width)
-        checks.positive("learning_rate", self.learning_rate)
-        checks.not_negative("beta", self.beta)
-        checks.not_negative("free_bits", self.free_bits)
+        checks.settings(self)
 
 
 def source(settings: Settings, key: "Key") -> "Source":
     """Return rows of a process in which two hidden factors drive every variable."""
-    from jaxae.study import Source
+    from jaxae import study
 
-    values = ja.data.process(key, rows=settings.rows, variables=settings.variables).values
-    return Source(values, tuple(f"x{i}" for i in range(settings.variables)))
+    return study.process(settings, key)
 
 
-def scaling(values: Any, columns: Any) -> "Scaling":
+def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     """Return the standardisation by the training rows."""
     return ja.data.standard(values, columns)
 
@@ -133,7 +126,7 @@ def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
     samples = np.asarray(sample(study.bound, sample_key, len(study.test)))
     moments = ja.metrics.moments(study.test, samples)
     return {
-        **evidence(study, study.test, bound_key, ja.distributions.normal),
+        **evidence(study, "test", bound_key, ja.distributions.normal),
         "active_units": int(ja.latent.active_units(encode(study.bound, study.test)).sum()),
         "mean_squared_error": ja.metrics.mean_squared_error(
             study.test, np.asarray(decode(study.bound, encode(study.bound, study.test)))
@@ -168,8 +161,8 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
 
     # The same draws for both, so that only the rows differ.
     seen, held_out = (
-        -evidence(study, rows, jax.random.fold_in(key, 0), ja.distributions.normal)["elbo"]
-        for rows in (study.train, study.validation)
+        -evidence(study, part, jax.random.fold_in(key, 0), ja.distributions.normal)["elbo"]
+        for part in ("train", "validation")
     )
     return [
         ja.report.checks.against_control(

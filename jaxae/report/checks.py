@@ -14,10 +14,12 @@ __all__ = [
     "Check",
     "active_units",
     "against_control",
+    "between",
     "constant_columns",
     "diverged",
     "generalisation_gap",
     "improved",
+    "silent_units",
     "within",
 ]
 
@@ -96,6 +98,29 @@ def within(value: float, limit: float, *, name: str, perfect: float) -> Check:
     return Check(name, passed, text + advice + ".")
 
 
+def between(value: float, low: float, high: float, *, name: str) -> Check:
+    """Return whether a rate lies within the range that chance allows it.
+
+    Args:
+        value: the rate.
+        low: the smallest that passes.
+        high: the largest that passes.
+        name: of the rate.
+
+    Examples:
+        >>> between(0.012, 0.0076, 0.0127, name="false alarm rate for 0.01").text
+        'false alarm rate for 0.01 is 0.01200, within 0.007600 to 0.01270.'
+    """
+    if low <= value <= high:
+        return Check(name, True, f"{name} is {number(value)}, within {number(low)} to {number(high)}.")
+    side, advice = (
+        ("below", "the calibration rows may hold anomalies")
+        if value < low
+        else ("above", "new rows may differ from those that the alarms were calibrated on; calibrate on more of them")
+    )
+    return Check(name, False, f"{name} is {number(value)}, {side} {number(low)} to {number(high)}: {advice}.")
+
+
 def active_units(active: ArrayLike) -> Check:
     """Return whether the posterior kept any latent unit alive; only a latent without one fails.
 
@@ -126,6 +151,29 @@ def active_units(active: ArrayLike) -> Check:
         )
     counted = "The one latent unit carries" if mask.size == 1 else f"All {number(mask.size)} latent units carry"
     return Check(title, True, f"{counted} information; if reconstructions are poor, try a larger latent.")
+
+
+def silent_units(active: ArrayLike) -> Check:
+    """Return whether every unit of a sparse code speaks for some row.
+
+    Args:
+        active: (k,) bool, True for a unit that is active on at least one row.
+
+    Examples:
+        >>> silent_units([True, True]).passed, silent_units([True, False]).passed
+        (True, False)
+    """
+    mask = np.atleast_1d(np.asarray(active, dtype=bool))
+    title, silent = "units that never speak", [int(unit) for unit in np.flatnonzero(~mask)]
+    if not silent:
+        return Check(title, True, f"Each of the {plural(mask.size, 'unit')} speaks for some held-out row.")
+    return Check(
+        title,
+        False,
+        f"{number(len(silent))} of {plural(mask.size, 'unit')} ({listed(silent)}) never "
+        f"{'speaks' if len(silent) == 1 else 'speak'}: "
+        "lower the weight of the penalty, train longer, or use fewer units.",
+    )
 
 
 def generalisation_gap(train: float, validation: float, *, slack: float = 0.2, name: str = "loss") -> Check:

@@ -4,8 +4,40 @@ A recipe is a module (see `jaxae.recipes`); everything that recipes share is her
 data, the population, the folder that appears whole or not at all.
 """
 
-from jaxae.study.nouns import Source, Study, evidence, sweepable, usable
+from jaxae.study.alarms import Alarms, errors
+from jaxae.study.compressed import Compressed, compress, decompress
+from jaxae.study.nouns import (
+    PARTS,
+    Source,
+    Study,
+    evidence,
+    numeric,
+    parsed,
+    process,
+    set_aside,
+    sweepable,
+    usable,
+)
 from jaxae.study.run import train
 from jaxae.study.trained import Trained, load
 
-__all__ = ["Source", "Study", "Trained", "evidence", "load", "sweepable", "train", "usable"]
+__all__ = [
+    "PARTS",
+    "Alarms",
+    "Compressed",
+    "Source",
+    "Study",
+    "Trained",
+    "compress",
+    "decompress",
+    "errors",
+    "evidence",
+    "load",
+    "numeric",
+    "parsed",
+    "process",
+    "set_aside",
+    "sweepable",
+    "train",
+    "usable",
+]

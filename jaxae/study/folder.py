@@ -22,6 +22,7 @@ OWN_FILES = {
     "metrics.json",
     "model.safetensors",
     "pictures.json",
+    "reference.npy",
     "report.html",
     "timing.json",
 }

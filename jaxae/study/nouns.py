@@ -2,19 +2,23 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxae import data, losses
+from jaxae import checks, data, losses
 from jaxae.learner import score
 from jaxae.result import Fit
 from jaxae.types import Batch, Key, Score, Variables
 
-__all__ = ["Source", "Study", "evidence", "sweepable", "usable"]
+__all__ = ["PARTS", "Source", "Study", "evidence", "numeric", "parsed", "process", "set_aside", "sweepable", "usable"]
+
+
+PARTS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+"""The shares of the rows that train, choose the best epoch and member, and are judged at the end."""
 
 
 class Source(NamedTuple):
@@ -23,14 +27,26 @@ class Source(NamedTuple):
     Attributes:
         values: (n, d) float64 in the user's units.
         columns: d names.
-        labels: (n,) int for colouring pictures, or None; no model sees them.
+        labels: (n,) int, or None: groups, or for anomaly detection 0 for normal and other numbers for kinds of
+            anomaly; no model sees them.
         notes: what was left out or filled in, in words.
+        conditions: what the rows depend on, by name: n numbers or n words each; None where nothing is conditioned.
+        parts: row numbers by part (`PARTS`, and where there is a part of its own to calibrate alarms, "calibration"),
+            where the data bring a split of their own; None splits at random.
+        stamps: n words that say when each row was, or none.
+        stamp: the column that the stamps came from, or None.
+        truth: what only made data know of themselves, for the figures: nothing is trained on it.
     """
 
     values: np.ndarray
     columns: tuple[str, ...]
     labels: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    conditions: Mapping[str, Any] | None = None
+    parts: Mapping[str, np.ndarray] | None = None
+    stamps: tuple[str, ...] = ()
+    stamp: str | None = None
+    truth: Any = None
 
 
 class Study(NamedTuple):
@@ -46,6 +62,13 @@ class Study(NamedTuple):
         labels: of the test rows, or None.
         scaling: from the user's columns and units to the model's, and back.
         fills: (2, d) mean and median of the training rows in the user's units, for values that are missing later.
+        calibration: rows that alarms are calibrated on: a part of their own, or else those of `test`.
+        conditions: between the user's conditions and the model's, or None.
+        cond: by part, (n, width) float32 conditions as the model sees them; empty where nothing is conditioned.
+        source: the rows as they came; none in a folder that is used later.
+        parts: row numbers of the source by part.
+        key: of draws that all members and controls share, such as noise on the held-out rows; None in a folder that is
+            used later.
     """
 
     settings: Any
@@ -57,39 +80,114 @@ class Study(NamedTuple):
     labels: np.ndarray | None
     scaling: data.Scaling
     fills: np.ndarray = np.zeros((2, 0))
+    calibration: np.ndarray = np.zeros((0, 0), np.float32)
+    conditions: "data.Conditions | None" = None
+    cond: Mapping[str, np.ndarray] = MappingProxyType({})
+    source: Source = Source(np.zeros((0, 0)), ())
+    parts: Mapping[str, np.ndarray] = MappingProxyType({})
+    key: Any = None
 
     @property
     def bound(self) -> Any:
         """The model with its variables."""
         return self.model.bind(self.variables)
 
+    def batch(self, part: str) -> Batch:
+        """Return the examples of a part with their conditions."""
+        return Batch(getattr(self, part), self.cond.get(part))
+
+    def labels_of(self, part: str) -> np.ndarray | None:
+        """Return the labels of a part's rows, or None where there are none."""
+        return None if self.source.labels is None else self.source.labels[self.parts[part]]
+
 
 @functools.cache
-def _bounds(model: Any, nll: Callable[..., Any]) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Return the compiled (variables, x, key) -> both bounds, one program for all members of a population."""
+def _bounds(model: Any, nll: Callable[..., Any], draws: int) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Return the compiled (variables, batch, key) -> both bounds, one program for all members of a population."""
     elbo = score(model, losses.elbo, nll=nll)
     tighter = score(model, losses.importance_weighted, nll=nll, samples=16)
 
-    def mean(values: Score, variables: Variables, x: jax.Array, keys: Key) -> jax.Array:
-        return -jax.lax.map(lambda key: values(variables, Batch(x), key).mean(), keys).mean()
+    def mean(values: Score, variables: Variables, batch: Batch, keys: Key) -> jax.Array:
+        return -jax.lax.map(lambda key: values(variables, batch, key).mean(), keys).mean()
 
-    def both(variables: Variables, x: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
+    def both(variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
         first, second = jax.random.split(key)
         return (
-            mean(elbo, variables, x, jax.random.split(first, 64)),
-            mean(tighter, variables, x, jax.random.split(second, 4)),
+            mean(elbo, variables, batch, jax.random.split(first, draws)),
+            mean(tighter, variables, batch, jax.random.split(second, max(1, draws // 16))),
         )
 
     return jax.jit(both)
 
 
-def evidence(study: Study, rows: np.ndarray, key: Key, nll: Callable[..., Any]) -> dict[str, float]:
-    """Return the mean bounds on the log-likelihood of rows (n, variables), in nats per row.
+ROWS = 1000
+"""Rows whose evidence is taken together, at most: bounds the memory."""
 
-    `elbo` averages 64 draws of every row's posterior; `importance_weighted_bound` has 16 samples and averages 4 draws.
+
+def evidence(
+    study: Study, part: str, key: Key, nll: Callable[..., Any], *, most: int | None = None
+) -> dict[str, float]:
+    """Return the mean bounds on the log-likelihood of the rows of a part, in nats per row.
+
+    Up to 1,000 rows, `elbo` averages 64 draws of every row's posterior, and `importance_weighted_bound` has 16 samples
+    and averages 4 draws; of more rows, each needs fewer (at least 4 and 1) for the same certainty of the mean.
+
+    Args:
+        study: the trained model and its rows.
+        part: "train", "validation" or "test".
+        key: of the draws.
+        nll: negative log-likelihood per example.
+        most: only so many of the rows, the first.
     """
-    elbo, tighter = _bounds(study.model, nll)(study.variables, rows, key)
+    batch = jax.tree.map(lambda leaf: leaf[:most], study.batch(part))
+    n = len(batch.x)
+    bounds = _bounds(study.model, nll, max(4, 64 * ROWS // max(n, ROWS)))
+    totals = np.zeros(2)
+    for first in range(0, n, ROWS):
+        rows = jax.tree.map(lambda leaf, first=first: leaf[first : first + ROWS], batch)
+        both = bounds(study.variables, rows, jax.random.fold_in(key, first))
+        totals += np.asarray(both, np.float64) * len(rows.x)
+    elbo, tighter = totals / n
     return {"elbo": float(elbo), "importance_weighted_bound": float(tighter)}
+
+
+def parsed(words: Sequence[str]) -> np.ndarray | tuple[str, ...]:
+    """Return a column of a file as numbers where every word is one, else as the words that it holds."""
+    try:
+        return np.asarray([float(word) for word in words])
+    except ValueError:
+        return tuple(words)
+
+
+def numeric(name: str, column: np.ndarray | tuple[str, ...]) -> np.ndarray:
+    """Return a column of numbers, or refuse one of words."""
+    if isinstance(column, tuple):
+        raise ValueError(f"column {name!r} must hold numbers, and holds {column[0]!r}")
+    return column
+
+
+def set_aside(table: data.Table, names: Sequence[str]) -> tuple[data.Table, dict[str, np.ndarray | tuple[str, ...]]]:
+    """Return a table without some of its columns, and those columns: numbers, or words where they hold words.
+
+    Raises:
+        ValueError: for a column that does not exist.
+    """
+    checks.known("column", names, (*table.columns, *table.text))
+    kept = [place for place, name in enumerate(table.columns) if name not in names]
+    if not kept:
+        raise ValueError(f"no column of numbers is left beside {', '.join(names)}: give the rows that depend on them")
+    aside = {
+        name: table.values[:, table.columns.index(name)] if name in table.columns else parsed(table.text[name])
+        for name in names
+    }
+    rest = table._replace(values=table.values[:, kept], columns=tuple(table.columns[place] for place in kept))
+    return rest, aside
+
+
+def process(settings: Any, key: Key, *, rows: int | None = None) -> Source:
+    """Return rows of the process in which two hidden factors drive every variable; its truth is the process."""
+    made = data.process(key, rows=rows or settings.rows, variables=settings.variables)
+    return Source(made.values, tuple(f"x{i}" for i in range(settings.variables)), truth=made)
 
 
 def sweepable(recipe: ModuleType) -> list[str]:

@@ -15,16 +15,18 @@ import numpy as np
 
 from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.fitting import fit
+from jaxae.learner import warm_start
 from jaxae.population import grid
 from jaxae.progress import Progress
 from jaxae.result import Fit
+from jaxae.study.alarms import reference
 from jaxae.study.folder import appearing, usable_target, write_history, write_json
-from jaxae.study.nouns import Source, Study, sweepable, usable
-from jaxae.types import Batch, Key
+from jaxae.study.nouns import PARTS, Source, Study, sweepable, usable
+from jaxae.types import Key
 
 __all__ = ["train"]
 
-RANDOM_DRAWS = ("data", "split", "fit", "evaluation")
+RANDOM_DRAWS = ("data", "split", "fit", "evaluation", "shared")
 """What the key of a study is split into, in this order."""
 
 
@@ -39,6 +41,7 @@ def train(
     seed: int = 0,
     seeds: int | None = None,
     sweep: Mapping[str, Sequence[Any]] | None = None,
+    pretrained: Mapping[str, Any] | None = None,
     progress: bool | Callable[[Progress], None] = True,
     command: str = "",
 ) -> Path:
@@ -54,6 +57,7 @@ def train(
         seed: everything random follows from it.
         seeds: train a population of so many seeds (per grid point).
         sweep: values of settings that `sweepable` names: one member per combination and seed.
+        pretrained: parameters by submodule, such as the encoder's of another model, that training begins with.
         progress: as for `fit`.
         command: to be repeated in the report.
 
@@ -67,8 +71,8 @@ def train(
     checks.whole("seed", seed, low=0, high=2**32 - 1)
     target = usable_target(Path(out), None if path is None else Path(path))
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
-    source = _source(recipe, settings, keys["data"], path, impute)
-    study = _prepared(recipe, settings, source, keys["split"])
+    source = _source(recipe, settings, keys, path, impute)
+    study = _prepared(recipe, settings, source, keys["split"])._replace(key=keys["shared"])
     rows = len(study.train)
     if rows < settings.batch_size == recipe.Settings().batch_size:
         note = f"the batch size is all {rows} training rows, fewer than the recipe's {settings.batch_size}"
@@ -76,24 +80,27 @@ def train(
         study = study._replace(settings=settings)
     checks.whole("batch_size", settings.batch_size, high=rows, why=", the number of training rows")
     steps = settings.epochs * (rows // settings.batch_size)
-    defaults = {option: [getattr(settings, option)] for option in sweepable(recipe) if option not in (sweep or {})}
+    defaults = {option: getattr(settings, option) for option in sweepable(recipe) if option not in (sweep or {})}
+    unset = {option: None for option, value in defaults.items() if value is None}
     many = seeds is not None or bool(sweep)
 
     def factory(**hparams: Any) -> Any:
-        return recipe.learner(study.model, settings, steps, **hparams)
+        return recipe.learner(study.model, settings, steps, **{**unset, **hparams})
 
     judge = recipe.score(study.model, settings)
     fitted = fit(
-        study.model,
-        factory if many else factory(**{option: values[0] for option, values in defaults.items()}),
-        Batch(study.train),
+        study.model if pretrained is None else warm_start(study.model, pretrained),
+        factory if many else factory(**defaults),
+        study.batch("train"),
         key=keys["fit"],
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        hparams=grid(**{**defaults, **columns}) if many else None,
+        hparams=grid(**{name: [value] for name, value in defaults.items() if value is not None}, **columns)
+        if many
+        else None,
         seeds=(seeds or 1) if many else None,
         mesh=_mesh() if many else None,
-        validation=None if judge is None else Batch(study.validation),
+        validation=None if judge is None else study.batch("validation"),
         score=judge,
         progress=progress,
     )
@@ -131,26 +138,56 @@ def _grid(recipe: ModuleType, settings: Any, sweep: Mapping[str, Sequence[Any]])
     return {name: list(values) for name, values in sweep.items()}
 
 
-def _source(recipe: ModuleType, settings: Any, key: Key, path: Any, impute: Any) -> Source:
+def _source(recipe: ModuleType, settings: Any, keys: Mapping[str, Key], path: Any, impute: Any) -> Source:
     if path is None:
-        return recipe.source(settings, key)
+        return recipe.source(settings, keys["data"])
+    if hasattr(recipe, "read"):
+        return recipe.read(settings, path, impute, keys["split"])
     table = data.read(path, impute=impute)
     return Source(table.values, table.columns, None, table.notes)
 
 
 def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key) -> Study:
-    parts = data.split(key, len(source.values))
-    scaling = recipe.scaling(source.values[parts[0]], source.columns)
-    if scaling.varying.sum() < 2:
+    parts = source.parts
+    if parts is None:
+        shares = getattr(recipe, "PARTS", PARTS)
+        parts = dict(zip(shares, data.split(key, len(source.values), fractions=tuple(shares.values())), strict=True))
+    scaling = recipe.scaling(settings, source.values[parts["train"]], source.columns)
+    rows = {part: scaling.apply(source.values[number]) for part, number in parts.items()}
+    if hasattr(recipe, "examples"):
+        rows = {part: recipe.examples(settings, values) for part, values in rows.items()}
+    elif scaling.varying.sum() < 2:
         raise ValueError(
             f"the data have {int(scaling.varying.sum())} usable column ({', '.join(scaling.names)}), but a "
             "model relates at least two that vary: give more columns"
         )
-    train_rows, validation, test = (scaling.apply(source.values[part]) for part in parts)
-    labels = None if source.labels is None else source.labels[parts[2]]
-    model = recipe.model(settings, train_rows.shape[1])
-    fills = np.stack([np.mean(source.values[parts[0]], 0), np.median(source.values[parts[0]], 0)])
-    return Study(settings, model, {}, train_rows, validation, test, labels, scaling, fills)
+    conditions, cond = None, {}
+    if source.conditions is not None:
+        by_part = {
+            part: {name: np.asarray(column)[number] for name, column in source.conditions.items()}
+            for part, number in parts.items()
+        }
+        conditions = data.conditions(by_part["train"], one_hot=getattr(settings, "one_hot", ()))
+        cond = {part: conditions.apply(columns) for part, columns in by_part.items()}
+    labels = None if source.labels is None else source.labels[parts["test"]]
+    model = recipe.model(settings, rows["train"].shape[1])
+    fills = np.stack([part(source.values[parts["train"]], 0) for part in (np.mean, np.median)])
+    return Study(
+        settings,
+        model,
+        {},
+        rows["train"],
+        rows["validation"],
+        rows["test"],
+        labels,
+        scaling,
+        fills,
+        rows.get("calibration", rows["test"]),
+        conditions,
+        cond,
+        source,
+        parts,
+    )
 
 
 def _mesh() -> jax.sharding.Mesh | None:
@@ -182,6 +219,9 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
             }
         )
     chosen = study._replace(variables=usable(recipe, singles[best]))
+    scores = reference(recipe, chosen)
+    if scores is not None:
+        np.save(folder / "reference.npy", scores, allow_pickle=False)
     metrics, controls = members[best]["metrics"], recipe.controls(chosen)
     found = recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count))
     if not (study.scaling.varying.all() and (np.ptp(study.train, axis=0) == 0).any()):
@@ -252,8 +292,10 @@ def _config(
             "columns": source.columns,
             "fingerprint": data.fingerprint(source.values),
             "notes": source.notes,
-            "split": {"train": len(study.train), "validation": len(study.validation), "test": len(study.test)},
+            "stamp": source.stamp,
+            "split": {part: len(numbers) for part, numbers in study.parts.items()},
         },
+        "conditions": None if study.conditions is None else study.conditions.to_json(),
         "scaling": {
             "columns": study.scaling.columns,
             "offset": study.scaling.offset.tolist(),

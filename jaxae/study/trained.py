@@ -1,7 +1,8 @@
 """A trained folder, ready to use in the user's columns and units."""
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -11,54 +12,132 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checkpoint, checks, data
+from jaxae.study.alarms import Alarms, alarms, detects, errors
 from jaxae.study.folder import read_json
-from jaxae.study.nouns import Study, usable
+from jaxae.study.nouns import Source, Study, parsed, usable
 from jaxae.types import Key
 
 __all__ = ["Trained", "load"]
+
+OPERATIONS = ("encode", "decode", "sample", "denoise")
+Conditions = Mapping[str, Sequence[Any]]
 
 
 class Trained(NamedTuple):
     """A trained folder: its operations take and give rows in the user's columns and units.
 
+    Rows of a conditional model come with their conditions, {name: n values}.
+
     Attributes:
         recipe: the module.
         study: with the variables of the member at hand; its rows are empty.
         config: what `config.json` holds.
+        normal: (m,) scores of held-out rows, which alarms are calibrated on; empty where the model cannot score.
+        fingerprint: SHA-256 of the member's variables.
     """
 
     recipe: ModuleType
     study: Study
     config: dict[str, Any]
+    normal: np.ndarray = np.zeros(0)
+    fingerprint: str = ""
 
     @property
     def latent_columns(self) -> tuple[str, ...]:
         """Names of the columns of a code."""
         return tuple(f"z{i}" for i in range(self.study.settings.latent))
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the codes (n, latent) of rows (n, d)."""
-        return np.asarray(self._operation("encode")(self.study.bound, jnp.asarray(self.study.scaling.apply(values))))
+        rows = self.study.scaling.apply(values)
+        if hasattr(self.recipe, "examples"):
+            rows = self.recipe.examples(self.study.settings, rows)
+        return np.asarray(self._operation("encode")(self.study.bound, jnp.asarray(rows), *self._cond(conditions)))
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the rows (n, d) of codes (n, latent)."""
-        decoded = self._operation("decode")(self.study.bound, jnp.asarray(codes, jnp.float32))
+        decode = self._operation("decode")
+        decoded = decode(self.study.bound, jnp.asarray(codes, jnp.float32), *self._cond(conditions))
         return self.study.scaling.invert(np.asarray(decoded))
 
-    def reconstruct(self, values: np.ndarray) -> np.ndarray:
+    def reconstruct(self, values: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the reconstructions (n, d) of rows (n, d)."""
-        return self.decode(self.encode(values))
+        if hasattr(self.recipe, "reconstruct"):
+            return self.study.scaling.invert(self.recipe.reconstruct(self.study, self.study.scaling.apply(values)))
+        return self.decode(self.encode(values, conditions), conditions)
 
-    def sample(self, key: Key, n: int) -> np.ndarray:
-        """Return n new rows (n, d)."""
+    def denoise(self, values: np.ndarray) -> np.ndarray:
+        """Return the rows (n, d) that a denoising model takes for the clean ones behind noisy rows (n, d)."""
+        rows = jnp.asarray(self.study.scaling.apply(values))
+        return self.study.scaling.invert(np.asarray(self._operation("denoise")(self.study.bound, rows)))
+
+    def sample(self, key: Key, n: int, conditions: Conditions | None = None) -> np.ndarray:
+        """Return n new rows (n, d); of a conditional model one for each row of the conditions."""
         checks.whole("rows", n)
-        return self.study.scaling.invert(np.asarray(self._operation("sample")(self.study.bound, key, n)))
+        drawn = self._operation("sample")(self.study.bound, key, n, *self._cond(conditions))
+        return self.study.scaling.invert(np.asarray(drawn))
+
+    def detect(self, values: np.ndarray, *, rate: float, conditions: Conditions | None = None) -> Alarms:
+        """Return scores, alarms and p-values of rows (n, d), and each variable's share of the score.
+
+        Args:
+            values: (n, d).
+            rate: of false alarms among new normal rows, in (0, 1).
+            conditions: of a conditional model.
+        """
+        if not detects(self.recipe):
+            raise ValueError(self._cannot("detect"))
+        if not len(self.normal):
+            raise ValueError("alarms are calibrated for the best member of a population alone: leave member out")
+        cond = self._cond(conditions)
+        rows = self.study.scaling.apply(values)
+        found = errors(self.recipe, self.study, rows, np.asarray(cond[0]) if cond else None)
+        return alarms(found, self.normal, rate)
+
+    def read(self, path: str | os.PathLike[str], impute: Any = None) -> Source:
+        """Return the rows of a file with the columns that the model was trained on, its conditions and its stamps.
+
+        Args:
+            path: file, or folder of images.
+            impute: as for `data.read`.
+        """
+        if Path(path).is_dir():
+            found = data.images(path)
+            return Source(found.values, found.columns, found.labels, found.notes)
+        known = () if self.study.conditions is None else self.study.conditions.names
+        stamp = self.config["data"].get("stamp")
+        keep = (*known, *([stamp] if stamp else []))
+        table = data.read(path, columns=self.study.scaling.columns, impute=impute, keep=keep)
+        return Source(
+            table.values,
+            table.columns,
+            notes=table.notes,
+            conditions={name: parsed(table.text[name]) for name in known} or None,
+            stamps=tuple(table.text[stamp]) if stamp else (),
+            stamp=stamp,
+        )
+
+    def _cond(self, conditions: Conditions | None) -> tuple[jax.Array, ...]:
+        known = self.study.conditions
+        if known is None:
+            if conditions:
+                raise ValueError(f"conditions {', '.join(conditions)} were given, but this model takes none")
+            return ()
+        if conditions is None:
+            raise ValueError(f"this model is conditioned on {', '.join(known.names)}: give their values")
+        for sentence in known.outside(conditions):
+            warnings.warn(sentence, stacklevel=3)
+        return (jnp.asarray(known.apply(conditions)),)
 
     def _operation(self, name: str) -> Callable[..., Any]:
         if not hasattr(self.recipe, name):
-            able = [other for other in ("encode", "decode", "sample") if hasattr(self.recipe, other)]
-            raise ValueError(f"a model of recipe {self.config['recipe']!r} cannot {name}; it can {', '.join(able)}")
+            raise ValueError(self._cannot(name))
         return getattr(self.recipe, name)
+
+    def _cannot(self, name: str) -> str:
+        able = [other for other in OPERATIONS if hasattr(self.recipe, other)]
+        able += ["detect"] if detects(self.recipe) else []
+        return f"a model of recipe {self.config['recipe']!r} cannot {name}; it can {', '.join(able)}"
 
 
 def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], member: int | None = None) -> Trained:
@@ -83,8 +162,12 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
             tuple(config["scaling"]["columns"]),
             *(np.asarray(config["scaling"][part], np.float64) for part in ("offset", "scale")),
         )
-        model = recipe.model(settings, int(scaling.varying.sum()))
-    except (KeyError, TypeError) as error:
+        conditions = data.Conditions.from_json(config["conditions"]) if config.get("conditions") else None
+        none = np.zeros((0, int(scaling.varying.sum())), np.float32)
+        if hasattr(recipe, "examples"):
+            none = recipe.examples(settings, np.zeros((settings.length, none.shape[1]), np.float32))[:0]
+        model = recipe.model(settings, none.shape[1])
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'config.json'} does not describe a trained {config['recipe']}: {error}") from None
     fitted = checkpoint.load(folder / "model.safetensors")
     if fitted.members is not None:
@@ -92,8 +175,8 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
     variables = usable(recipe, fitted)
-    none = np.zeros((0, int(scaling.varying.sum())), np.float32)
-    expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, none.shape[1])))
+    example = [jnp.zeros((1, none.shape[1]))] + ([] if conditions is None else [jnp.zeros((1, conditions.width))])
+    expected = jax.eval_shape(model.init, jax.random.key(0), *example)
     shapes = [
         [(jax.tree_util.keystr(path), leaf.shape) for path, leaf in jax.tree.leaves_with_path(tree)]
         for tree in (expected, dict(variables))
@@ -103,5 +186,26 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
             f"{folder / 'model.safetensors'} is no model of the settings in config.json: one of the two was "
             "changed; restore it from a copy"
         )
-    study = Study(settings, model, variables, none, none, none, None, scaling)
-    return Trained(recipe, study, config)
+    study = Study(settings, model, variables, none, none, none, None, scaling, conditions=conditions)
+    leaves = sorted(
+        (jax.tree_util.keystr(at), data.fingerprint(leaf)) for at, leaf in jax.tree.leaves_with_path(variables)
+    )
+    trained = Trained(
+        recipe, study, config, fingerprint=data.fingerprint(np.frombuffer(repr(leaves).encode(), np.uint8))
+    )
+    # A population's reference is that of its best member.
+    of_best = fitted.record.get("member") in (None, metrics["best"])
+    return trained._replace(normal=_normal(folder)) if detects(recipe) and of_best else trained
+
+
+def _normal(folder: Path) -> np.ndarray:
+    path = folder / "reference.npy"
+    try:
+        scores = np.load(path, allow_pickle=False)
+        if scores.ndim != 1 or scores.dtype != np.float64 or not np.isfinite(scores).all():
+            raise ValueError("no finite scores")
+    except (OSError, ValueError, EOFError):
+        raise ValueError(
+            f"{path} is missing or damaged, so no alarm can be calibrated: restore it from a copy"
+        ) from None
+    return scores

@@ -1,22 +1,36 @@
 """Pictures of a run: each function writes one PNG and a CSV of the same stem with every number drawn."""
 
 from jaxae.report.pictures.canvas import Picture
+from jaxae.report.pictures.conditions import condition_curves
 from jaxae.report.pictures.controls import bars
-from jaxae.report.pictures.latents import scatter, units
+from jaxae.report.pictures.denoising import denoised, gains
+from jaxae.report.pictures.detections import detection_curves, scores
+from jaxae.report.pictures.latents import maps, scatter, units
 from jaxae.report.pictures.runs import curves, members
 from jaxae.report.pictures.sheets import images, sheet
 from jaxae.report.pictures.tables import correlations, marginals, reconstructions
+from jaxae.report.pictures.timelines import timeline
+from jaxae.report.pictures.variables import activations, contributions
 
 __all__ = [
     "Picture",
+    "activations",
     "bars",
+    "condition_curves",
+    "contributions",
     "correlations",
     "curves",
+    "denoised",
+    "detection_curves",
+    "gains",
     "images",
+    "maps",
     "marginals",
     "members",
     "reconstructions",
     "scatter",
+    "scores",
     "sheet",
+    "timeline",
     "units",
 ]
