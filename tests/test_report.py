@@ -464,6 +464,38 @@ class TestChecks:
         check = checks.within(value, 0.1, name="KS", perfect=0.03)
         assert check.passed is passed and words.number(value) in check.text and "0.03000" in check.text
 
+    @pytest.mark.parametrize(
+        ("value", "passed", "says"),
+        [
+            (0.5, True, "rate is 0.5000, within 0.2500 to 0.7500."),
+            (0.25, True, "rate is 0.2500, within 0.2500 to 0.7500."),
+            (0.75, True, "rate is 0.7500, within 0.2500 to 0.7500."),
+            (0.0, False, "rate is 0, below 0.2500 to 0.7500: the calibration rows may hold anomalies."),
+            (0.8, False, "rate is 0.8000, above 0.2500 to 0.7500: new rows may differ from those that the alarms were"),
+        ],
+    )
+    def test_between(self, value, passed, says):
+        check = checks.between(value, 0.25, 0.75, name="rate")
+        assert check.name == "rate" and check.passed is passed and check.text.startswith(says)
+
+    def test_a_rate_that_is_not_a_number_is_not_between(self):
+        check = checks.between(np.nan, 0.25, 0.75, name="rate")
+        assert check.passed is False and check.text.startswith("rate is not a number,")
+
+    @pytest.mark.parametrize(
+        ("active", "passed", "says"),
+        [
+            ([True, True, True], True, "Each of the 3 units speaks for some held-out row."),
+            ([True], True, "Each of the 1 unit speaks"),
+            ([True, False], False, "1 of 2 units (1) never speaks: lower the weight of the penalty, train longer, or"),
+            ([0, 1, 0], False, "2 of 3 units (0 and 2) never speak: "),
+            ([False] * 9, False, "9 of 9 units (0, 1, 2, 3, 4, 5 and 3 more) never speak: "),
+        ],
+    )
+    def test_silent_units(self, active, passed, says):
+        check = checks.silent_units(active)
+        assert check.name == "units that never speak" and check.passed is passed and check.text.startswith(says)
+
     def test_a_check_is_plain_data(self):
         check = checks.improved(np.linspace(10, 1, 60))
         assert Check(**json.loads(json.dumps(check._asdict()))) == check

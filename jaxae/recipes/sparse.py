@@ -26,7 +26,7 @@ CONTROLS = {
     "dictionary_cosine": "PCA's directions",
     "input_variables_found": "the loadings of PCA's directions",
 }
-OF_OWN_DATA = ("rows", "variables", "active", "loads")
+OF_OWN_DATA = ("rows", "variables", "atoms", "active", "loads")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Settings:
         batch_size: rows per step.
         rows: of the generated data, where none are given.
         variables: of the generated data.
-        active: atoms that speak in a generated row, of 20.
+        atoms: that generated rows are made of; units beyond their number keep two atoms from sharing one.
+        active: atoms that speak in a generated row.
         loads: input variables of a generated atom.
     """
 
@@ -61,11 +62,12 @@ class Settings:
     latent: int = 20
     widths: tuple[int, ...] = (128,)
     decoder_widths: tuple[int, ...] = ()
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     epochs: int = 150
     batch_size: int = 100
     rows: int = 10_000
     variables: int = 30
+    atoms: int = 16
     active: int = 2
     loads: int = 4
 
@@ -82,7 +84,12 @@ def source(settings: Settings, key: "Key") -> "Source":
     from jaxae.study import Source
 
     made = ja.data.dictionary(
-        key, rows=settings.rows, variables=settings.variables, active=settings.active, loads=settings.loads
+        key,
+        rows=settings.rows,
+        variables=settings.variables,
+        atoms=settings.atoms,
+        active=settings.active,
+        loads=settings.loads,
     )
     return Source(made.values, tuple(f"x{i}" for i in range(settings.variables)), truth=made)
 

@@ -101,30 +101,36 @@ def condition_curves(
     write_numbers(folder, name, header, rows)
 
     left, right = min([*at, *own]), max([*at, *own])
-    across = min(3, len(panels))
+    wide = short(band, 60)
+    across = 2 if len(panels) == 4 else min(3, len(panels))
     with canvas(folder, name, height=0.75 + (2.2 if across > 1 else 3.4) * -(-len(panels) // across)) as figure:
         for place, (axes, j) in enumerate(zip(grid(figure, len(panels), columns=across), panels, strict=True)):
             if training_range is not None:
                 for first, last in ((left, min(training_range[0], right)), (max(training_range[1], left), right)):
                     if last > first:
                         axes.axvspan(first, last, color="#e9ecef", lw=0, zorder=0, label="outside the training range")
-            axes.plot(own, dots[:, j], "o", ms=2.5, mew=0, color="#7b8794", alpha=0.35, label="real rows")
-            axes.fill_between(
-                at, curves["low"][:, j], curves["high"][:, j], color=PALETTE[0], alpha=0.2, lw=0, label=band
-            )
+            if len(own):
+                axes.plot(own, dots[:, j], "o", ms=2.5, mew=0, color="#7b8794", alpha=0.35)
+                axes.plot([], [], "o", ms=4, mew=0, color="#7b8794", label="real rows")  # to be seen in the legend
+            ends = curves["low"][:, j], curves["high"][:, j]
+            if at[0] < at[-1]:
+                axes.fill_between(at, *ends, color=PALETTE[0], alpha=0.2, lw=0, label=wide)
+            else:
+                axes.vlines(at, *ends, color=PALETTE[0], alpha=0.2, lw=12, label=wide)
             marker = "o" if len(at) <= 12 else ""
             axes.plot(at, curves["mean"][:, j], color=PALETTE[0], marker=marker, ms=4, label="generated mean")
             if known is not None:
                 axes.plot(at, known[:, j], color=PALETTE[1], lw=1.4, ls=(0, (4, 3)), label="truth")
             unit = units if isinstance(units, str) else units.get(columns[j], "")
             axes.set_title(short(columns[j], 32))
-            axes.set_ylabel(unit)
+            axes.set_ylabel(short(unit, 24))
             axes.locator_params(nbins=5)
             axes.margins(x=0.02)
             if place >= len(panels) - across:
-                axes.set_xlabel(condition_name)
+                axes.set_xlabel(short(condition_name, 96 // across))
         found = {text: handle for handle, text in zip(*figure.axes[0].get_legend_handles_labels(), strict=True)}
-        figure.legend(list(found.values()), list(found), loc="outside upper right", ncols=len(found))
+        per_line = len(found) if sum(map(len, found)) <= 90 else 3
+        figure.legend(list(found.values()), list(found), loc="outside upper right", ncols=per_line)
     if caption is None:
         caption = f"Generated at {plural(len(at), 'condition')}: the line is the mean, the band {band}."
         if real is not None:

@@ -14,6 +14,8 @@ from jaxae.report.words import number, plural, short, with_unit
 
 __all__ = ["denoised", "gains"]
 
+_MOST_ROWS = 8
+
 
 def denoised(
     folder: str | os.PathLike[str],
@@ -38,7 +40,7 @@ def denoised(
         noisy: (n, d), the same rows with noise.
         restored: (n, d), what the model makes of the noisy rows.
         columns: d names.
-        rows: how many are drawn at most, the first ones; at least 1.
+        rows: how many are drawn at most, the first ones; 1 to 8.
         unit: of the values.
         name: stem of the two files.
         title: of the picture.
@@ -56,8 +58,8 @@ def denoised(
     truth = table("clean", clean, columns)
     before = table("noisy", noisy, columns, len(truth))
     after = table("restored", restored, columns, len(truth))
-    if rows < 1:
-        raise ValueError(f"rows must be at least 1, the rows to draw, not {rows}")
+    if not 1 <= rows <= _MOST_ROWS:
+        raise ValueError(f"rows must be 1 to {_MOST_ROWS}, the rows to draw, not {rows}")
     count, d = min(rows, len(truth)), len(columns)
     errors = [np.sqrt(((other - truth) ** 2).mean(1)) for other in (before, after)]
     write_numbers(
@@ -78,12 +80,12 @@ def denoised(
         for i, axes in enumerate(panels):
             axes.plot(places, truth[i], "o-", color=FAINT, ms=size, lw=1.6, label="clean")
             axes.plot(places, before[i], "o", mfc="none", mec=PALETTE[1], mew=1.1, ms=size + 1.5, label="noisy")
-            axes.plot(places, after[i], "-", color=PALETTE[0], lw=1.6, label="denoised")
+            axes.plot(places, after[i], "-" if d > 1 else "o", color=PALETTE[0], ms=size, lw=1.6, label="denoised")
             axes.set_title(f"row {i}   RMS error {number(errors[0][i], digits=3)} before, "
                            f"{number(errors[1][i], digits=3)} after")  # fmt: skip
             axes.locator_params(axis="y", nbins=4)
-            axes.set_ylabel(unit)
-            axes.margins(x=0.02 if d > 1 else 0.5)
+            axes.set_ylabel(short(unit, 20))
+            axes.margins(x=0.02 if d > 1 else 0.5, y=0.12)
         if labels:
             panels[-1].set_xticks(places, labels, rotation=90 if upright else 0)
         else:
@@ -133,13 +135,15 @@ def gains(
         ...     gains(folder, {"Gaussian": 3.0}, {"Gaussian": 9.5}, {"Gaussian": 8.0}, control_name="PCA").file
         'gains.png'
     """
-    beside = short(control_name, 30) or "control"
+    beside = control_name or "the control"
     series = {"before": before, "after the model": after} | ({} if control is None else {f"after {beside}": control})
     kinds = list(before)
+    if not kinds:
+        raise ValueError("before must hold the ratio of at least one kind of noise by its name, not {}")
     for label, values in series.items():
-        if not kinds or set(values) != set(kinds):
-            raise ValueError(f"before, after and control must hold the same kinds of noise, at least one: {label!r} "
-                             f"holds {list(values)}, not {kinds}")  # fmt: skip
+        if set(values) != set(kinds):
+            raise ValueError(f"before, after and control must hold the same kinds of noise: {label!r} holds "
+                             f"{list(values)}, not {kinds}")  # fmt: skip
         for kind in kinds:
             if not np.isfinite(values[kind]):
                 raise ValueError(f"ratios must be finite, but {label!r} for {kind!r} is {values[kind]}: leave it out")
@@ -151,17 +155,22 @@ def gains(
     )
     shades = ["#d5d9de", PALETTE[0], FAINT]
     step = 0.86 / len(series)
-    with canvas(folder, name, height=min(10.4, 0.95 + (0.22 * len(series) + 0.12) * len(kinds))) as figure:
+    height = min(10.4, 0.95 + (0.22 * len(series) + 0.12) * len(kinds))
+    # Points from bar to bar: numbers are as small as that, and left to the CSV where nobody could read them.
+    size = min(8.0, 72 * (height - 0.95) / len(kinds) * step)
+    with canvas(folder, name, height=height) as figure:
         axes = figure.add_subplot()
         for place, (label, values) in enumerate(series.items()):
             lengths = np.asarray([float(values[kind]) for kind in kinds])
             heights = np.arange(len(kinds)) + (place - (len(series) - 1) / 2) * step
-            axes.barh(heights, lengths, height=0.92 * step, color=shades[place], label=label)
-            for height, length in zip(heights, lengths, strict=True):
+            axes.barh(heights, lengths, height=0.92 * step, color=shades[place], label=short(label, 36))
+            for middle, length in zip(heights, lengths, strict=True):
                 offset, side = (4, "left") if length >= 0 else (-4, "right")
-                axes.annotate(number(length, digits=3), (length, height), (offset, 0), textcoords="offset points",
-                              ha=side, va="center", fontsize=8)  # fmt: skip
-        axes.set_yticks(range(len(kinds)), [short(kind, 28) for kind in kinds])
+                text = number(length, digits=3) if size >= 4.5 else ""
+                axes.annotate(text, (length, middle), (offset, 0), textcoords="offset points",
+                              ha=side, va="center", fontsize=size)  # fmt: skip
+        every = -(-len(kinds) // 64)
+        axes.set_yticks(range(0, len(kinds), every), [short(kind, 28) for kind in kinds[::every]])
         axes.set_ylim(len(kinds) - 0.5, -0.5)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
@@ -175,6 +184,6 @@ def gains(
         caption += f"{number(better)} of {plural(len(kinds), 'kind')} of noise"
         if control is not None:
             ahead = sum(after[kind] > control[kind] for kind in kinds)
-            caption += f", and does better than {beside if control_name else 'the control'} for {number(ahead)}"
+            caption += f", and does better than {beside} for {number(ahead)}"
         caption += "."
     return Picture(f"{name}.png", title, caption)

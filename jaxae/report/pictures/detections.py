@@ -79,16 +79,17 @@ def scores(
     )
     names = [short(label) for label in found]
     beside = len(names) > 5 or sum(map(len, names)) > 80
-    with canvas(folder, name, height=3.9) as figure:
+    with canvas(folder, name, height=max(3.9, 0.4 + 0.178 * len(names)) if beside else 3.9) as figure:
         axes = figure.add_subplot()
+        handles = []
         for place, label in enumerate(found):
             share = counts[label] / len(found[label])
             if place == 0:
-                axes.stairs(share, edges, fill=True, color=FAINT, alpha=0.6, label=names[0])
+                handles.append(axes.stairs(share, edges, fill=True, color=FAINT, alpha=0.6))
                 continue
             shade, dashes = _COLOURS[(place - 1) % len(_COLOURS)], ("-", "--", ":")[(place - 1) // len(_COLOURS) % 3]
             axes.stairs(share, edges, fill=True, color=shade, alpha=0.1)
-            axes.stairs(share, edges, color=shade, lw=1.6, ls=dashes, label=names[place])
+            handles.append(axes.stairs(share, edges, color=shade, lw=1.6, ls=dashes))
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(bottom=0)
         if log:
@@ -100,12 +101,12 @@ def scores(
         axes.set(xlabel=with_unit("anomaly score", unit), ylabel="share of the group's rows")
         # Groups by the column, as many as a line holds; long legends stand beside the picture.
         if beside:
-            figure.legend(loc="outside right upper")
+            figure.legend(handles, names, loc="outside right upper")
         else:
-            figure.legend(loc="outside upper right", ncols=len(names))
+            figure.legend(handles, names, loc="outside upper right", ncols=len(names))
     if caption is None:
         caption = "Share of the rows of each group at every score."
-        if log and min(map(np.min, found.values())) < edges[0]:
+        if log and min(map(np.min, found.values())) < (1 - 1e-9) * edges[0]:  # not by the rounding of 10^x
             caption += " The first bin also holds what is lower."
         if threshold is not None:
             above = [f"{number(int((v > threshold).sum()))} of {number(len(v))} {label}" for label, v in found.items()]
@@ -182,15 +183,15 @@ def detection_curves(
         ],
     )
     shades = [PALETTE[0], PALETTE[9], *_COLOURS[:1], *_COLOURS[2:]]
-    with canvas(folder, name, height=4.35 + 0.19 * len(found)) as figure:
+    with canvas(folder, name, height=4.75 + 0.19 * len(found)) as figure:
         roc, pr = figure.subplots(1, 2)
         for axes, chance in ((roc, ends), (pr, np.full(2, share))):
-            axes.plot(ends, chance, color="#52606d", lw=0.9, ls=(0, (4, 3)), label="chance")
+            handles, texts = axes.plot(ends, chance, color="#52606d", lw=0.9, ls=(0, (4, 3))), ["chance"]
         for place, (label, both) in reversed(list(enumerate(lines.items()))):  # the model over its controls
             text = f"{short(label, 40)}: AUROC {_decimals(areas[label][0])}"
             text += f", average precision {_decimals(areas[label][1])}"
-            style = {"color": shades[place % len(shades)], "lw": 2.0 if place == 0 else 1.4, "label": text}
-            roc.plot(*both[0][:2], **style)
+            style = {"color": shades[place % len(shades)], "lw": 2.0 if place == 0 else 1.4}
+            handles, texts = roc.plot(*both[0][:2], **style) + handles, [text, *texts]
             pr.plot(*both[1][:2], drawstyle="steps-post", **style)
         roc.set(xlabel="share of normal rows that are flagged", ylabel="share of anomalies that are flagged")
         pr.set(xlabel="recall: share of anomalies that are flagged", ylabel="precision: share of flags that are right")
@@ -198,9 +199,7 @@ def detection_curves(
             axes.set_title(heading, fontweight="bold")
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axes.set_aspect("equal")
-        handles, texts = roc.get_legend_handles_labels()
-        order = [*range(len(handles) - 1, 0, -1), 0]
-        figure.legend([handles[i] for i in order], [texts[i] for i in order], loc="outside lower center")
+        figure.legend(handles, texts, loc="outside lower center")
     if caption is None:
         count = int(truth.sum())
         anomalies = "1 anomaly" if count == 1 else f"{number(count)} anomalies"
@@ -219,7 +218,7 @@ def _edges(values: np.ndarray, threshold: float | None) -> tuple[np.ndarray, boo
     seen = values
     if log:
         # One score of nearly 0 must not push all others into a corner.
-        seen = np.maximum(values, np.quantile(positive, 0.001))
+        seen = np.maximum(values, np.quantile(positive, 0.001, method="lower"))
     if threshold is not None:
         seen = np.append(seen, threshold)
     low, high = np.log10([seen.min(), seen.max()]) if log else (seen.min(), seen.max())

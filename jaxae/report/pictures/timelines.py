@@ -92,12 +92,12 @@ def timeline(
             if xhat is not None:
                 _draw(axes, places, xhat[:, j], PALETTE[0], "reconstruction")
             own = units if isinstance(units, str) else units.get(columns[j], "")
-            axes.set_title(with_unit(short(columns[j], 60), own))
+            axes.set_title(with_unit(short(columns[j], 60), short(own, 40)))
         handles = dict(zip(*reversed(stack[0].get_legend_handles_labels()), strict=True))
         if strange is not None:
             axes = stack[-1]
             _draw(axes, places, strange, _INK, "")
-            axes.set_title(with_unit("anomaly score", unit), fontweight="bold")
+            axes.set_title(with_unit("anomaly score", short(unit, 60)), fontweight="bold")
             if threshold is not None:
                 text = f"threshold {number(threshold)}"
                 handles[text] = axes.axhline(threshold, color="#1f2933", lw=1.2, ls=(0, (4, 3)))
@@ -145,22 +145,24 @@ def _write(
     real: np.ndarray,
     stamps: Sequence[str] | None,
 ) -> None:
-    parts: dict[str, Sequence[object]] = {"index": range(len(x))}
+    # Pairs, for a column may bear the name of another, "index" or "score", and must not take its place.
+    parts: list[tuple[str, Sequence[object]]] = [("index", range(len(x)))]
     if stamps is not None:
-        parts["stamp"] = stamps
-    parts |= {columns[j]: x[:, j].tolist() for j in panels}
+        parts.append(("stamp", stamps))
+    parts += [(columns[j], x[:, j].tolist()) for j in panels]
     if xhat is not None:
-        parts |= {f"reconstruction of {columns[j]}": xhat[:, j].tolist() for j in panels}
+        parts += [(f"reconstruction of {columns[j]}", xhat[:, j].tolist()) for j in panels]
     if score is not None:
-        parts["score"] = score.tolist()
+        parts.append(("score", score.tolist()))
     if threshold is not None:
-        parts["threshold"] = [float(threshold)] * len(x)
+        parts.append(("threshold", [float(threshold)] * len(x)))
     for label, spans in (("in_event", found), ("in_true_event", real)):
         inside = np.zeros(len(x), int)
         for start, stop in spans:
             inside[start:stop] = 1
-        parts[label] = inside.tolist()
-    write_numbers(folder, name, list(parts), zip(*parts.values(), strict=True))
+        parts.append((label, inside.tolist()))
+    header, values = zip(*parts, strict=True)
+    write_numbers(folder, name, header, zip(*values, strict=True))
 
 
 def _draw(axes: Axes, places: np.ndarray, values: np.ndarray, colour: str, label: str) -> None:
@@ -181,7 +183,7 @@ def _mark(axes: Axes, spans: np.ndarray, colour: str, bottom: float, top: float,
     corners = [
         [(start - 0.5, bottom), (stop - 0.5, bottom), (stop - 0.5, top), (start - 0.5, top)] for start, stop in spans
     ]
-    boxes = PolyCollection(corners, facecolor=colour, edgecolor=colour, lw=0.8, alpha=alpha, zorder=0.5,
+    boxes = PolyCollection(corners, facecolor=colour, edgecolor=colour, lw=0.8, alpha=alpha, zorder=0.6,
                            transform=axes.get_xaxis_transform())  # fmt: skip
     axes.add_collection(boxes, autolim=False)
     return boxes
@@ -211,5 +213,6 @@ def _said(found: np.ndarray, real: np.ndarray, searched: bool, known: bool) -> s
         text += f"; {bars}" if text else f"There {'is' if len(real) == 1 else 'are'} {bars}"
     if searched and known and len(real):
         hit = sum(bool(((found[:, 0] < stop) & (start < found[:, 1])).any()) for start, stop in real)
-        text += f". {number(hit)} of {number(len(real))} true events overlap a detected one"
+        text += f". {number(hit)} of {plural(len(real), 'true event')} {'overlaps' if hit == 1 else 'overlap'} a "
+        text += "detected one"
     return f"{text}." if text else ""

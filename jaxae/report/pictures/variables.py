@@ -24,6 +24,7 @@ from jaxae.report.words import number, plural, short, with_unit
 __all__ = ["activations", "contributions"]
 
 _MOST_COLUMNS = 24
+_MOST_ROWS = 100
 
 
 def activations(
@@ -83,7 +84,7 @@ def activations(
     )
     limit = float(np.abs(driven).max()) or 1.0
     line = 0.24 if k <= 24 else max(0.1, 8.6 / k) if k > 36 else 0.2
-    with canvas(folder, name, height=min(10.4, max(1.2, line * k) + 1.55)) as figure:
+    with canvas(folder, name, height=min(10.4, max(1.9, line * k) + 1.55)) as figure:
         bars, heat = figure.subplots(1, 2, width_ratios=[1, 3.4])
         units = np.arange(k)
         bars.barh(units, often, height=0.8, color=PALETTE[0])
@@ -100,12 +101,13 @@ def activations(
             size = 8 if d <= 30 else 7
             heat.set_xticks(np.arange(d), [short(column, 20) for column in columns], rotation=90, fontsize=size)
         else:
-            heat.set_xlabel(f"input variables 1 to {d}")
+            heat.set_xlabel(f"input variables 0 to {d - 1}")
         heat.tick_params(length=0)
         if known is not None:
             squares = [Rectangle((j - 0.42, i - 0.42), 0.84, 0.84) for i, j in np.argwhere(known)]
-            heat.add_collection(PatchCollection(squares, facecolor="none", edgecolor="#1f2933", linewidth=1.0))
-        bar = figure.colorbar(picture, ax=heat, label=with_unit("mean ∂code/∂input", unit), fraction=0.04, pad=0.02)
+            thin = min(1.3, 90 / max(k, d))  # not to cover the colour of small cells
+            heat.add_collection(PatchCollection(squares, facecolor="none", edgecolor=PALETTE[4], linewidth=thin))
+        bar = figure.colorbar(picture, ax=heat, label=_lines("mean ∂code/∂input", unit), fraction=0.04, pad=0.02)
         bar.outline.set_visible(False)
     if caption is None:
         never = int((often == 0).sum())
@@ -142,7 +144,7 @@ def contributions(
         shares: (n, d) ≥ 0, the contribution of every variable to the score of every row.
         columns: d names.
         rows: n names; by default their numbers.
-        most: rows shown, the first ones.
+        most: rows shown at most, the first ones; 1 to 100.
         unit: of the contributions.
         name: stem of the two files.
         title: of the picture.
@@ -165,8 +167,8 @@ def contributions(
     names = [f"row {i}" for i in range(len(values))] if rows is None else list(rows)
     if len(names) != len(values):
         raise ValueError(f"rows must name each of the {len(values)} rows of shares, not {len(names)}")
-    if most < 1:
-        raise ValueError(f"most must be at least 1, the rows to show, not {most}")
+    if not 1 <= most <= _MOST_ROWS:
+        raise ValueError(f"most must be 1 to {_MOST_ROWS}, the rows to show, not {most}")
     mean = values.mean(0)
     drawn, shown = chosen(mean, _MOST_COLUMNS), min(most, len(values))
     part = values[:shown, drawn]
@@ -187,26 +189,26 @@ def contributions(
         bars.tick_params(axis="x", length=0)
         bars.grid(False, axis="x")
         bars.locator_params(axis="y", nbins=3)
-        bars.set_title(f"mean of {plural(len(values), 'row')}")
+        bars.set_ylim(bottom=0)
+        bars.set_title(with_unit(f"mean of {plural(len(values), 'row')}", unit))
         norm = PowerNorm(0.5, vmin=0.0, vmax=part.max() or 1.0)
         picture = heat.imshow(part, cmap=SEQUENTIAL, norm=norm, aspect="auto", interpolation="nearest")
         clear(heat)
         heat.set_xticks(places, [short(columns[j], 20) for j in drawn], rotation=90, fontsize=size)
         heat.set_yticks(np.arange(shown), [short(label, 24) for label in names[:shown]], fontsize=8)
         heat.tick_params(length=0)
-        bar = figure.colorbar(picture, ax=[bars, heat], label=with_unit("contribution", unit), fraction=0.03, pad=0.015)
+        bar = figure.colorbar(picture, ax=[bars, heat], label=_lines("contribution", unit), fraction=0.03, pad=0.015)
         bar.outline.set_visible(False)
     if caption is None:
-        first = (
-            "the row"
-            if len(values) == 1
-            else plural(len(values), "row")
-            if shown == len(values)
-            else (f"the first {number(shown)} of {plural(len(values), 'row')}")
-        )
+        first = "" if shown == len(values) else f" (the first {number(shown)} of {plural(len(values), 'row')})"
         caption = (
-            f"Every line is one row ({first}), every cell what a variable contributes to its score: the brighter, the "
+            f"Every line is one row{first}, every cell what a variable contributes to its score: the brighter, the "
             f"more of it. The bars are the mean over {plural(len(values), 'row')}."
             f"{which(drawn, columns, 'with the largest mean')}"
         )
     return Picture(f"{name}.png", title, caption)
+
+
+def _lines(label: str, unit: str) -> str:
+    """Return the label of a colour bar with its unit, in two lines where one would be longer than the bar."""
+    return f"{label}\n({short(unit, 28)})" if len(label) + len(unit) > 32 else with_unit(label, unit)
