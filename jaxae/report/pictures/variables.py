@@ -179,7 +179,7 @@ def contributions(
         ([names[i], columns[j], values[i, j], mean[j]] for i in range(shown) for j in drawn),
     )
     size = 8 if len(drawn) <= 14 else 7
-    with canvas(folder, name, height=2.3 + 0.21 * shown) as figure:
+    with canvas(folder, name, height=max(3.1, 2.3 + 0.21 * shown)) as figure:
         heights = [0.95, max(0.5, 0.21 * shown)]
         bars, heat = figure.subplots(2, 1, height_ratios=heights)
         places = np.arange(len(drawn))
