@@ -61,8 +61,8 @@ class Settings:
     gap: int = 12
     stamp: str | None = None
     label: str | None = None
-    learning_rate: float = 3e-3
-    epochs: int = 200
+    learning_rate: float = 1e-2
+    epochs: int = 100
     batch_size: int = 64
     points: int = 8000
 
