@@ -768,6 +768,7 @@ class TestMaps:
             ({"a": np.ones((1, 2)), "b": np.ones((3, 2))}, None, "of the same n rows, not of {'a': 1, 'b': 3}"),
             ({"a": np.ones((2, 3))}, None, "points['a'] must have shape (n, 2), not (2, 3): choose two latent units"),
             ({"a": np.ones((0, 2))}, None, "points['a'] must have shape (n, 2), not (0, 2)"),
+            ({"a": [[0, 1], [2, np.nan]]}, None, "points['a'] must be finite, and row 1 is not"),
             ({"a": np.ones((2, 2))}, [1, 2, 3], "colour must have shape (2,), one number per point, not (3,)"),
         ],
     )

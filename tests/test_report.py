@@ -480,7 +480,7 @@ class TestChecks:
 
     def test_a_rate_that_is_not_a_number_is_not_between(self):
         check = checks.between(np.nan, 0.25, 0.75, name="rate")
-        assert check.passed is False and check.text.startswith("rate is not a number,")
+        assert check.passed is False and check.text == "rate is not a number: there was nothing to take it of."
 
     @pytest.mark.parametrize(
         ("active", "passed", "says"),
@@ -489,6 +489,7 @@ class TestChecks:
             ([True], True, "Each of the 1 unit speaks"),
             ([True, False], False, "1 of 2 units (1) never speaks: lower the weight of the penalty, train longer, or"),
             ([0, 1, 0], False, "2 of 3 units (0 and 2) never speak: "),
+            ([], False, "The code has no unit."),
             ([False] * 9, False, "9 of 9 units (0, 1, 2, 3, 4, 5 and 3 more) never speak: "),
         ],
     )

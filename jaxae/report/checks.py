@@ -113,6 +113,8 @@ def between(value: float, low: float, high: float, *, name: str) -> Check:
     """
     if low <= value <= high:
         return Check(name, True, f"{name} is {number(value)}, within {number(low)} to {number(high)}.")
+    if np.isnan(value):
+        return Check(name, False, f"{name} is not a number: there was nothing to take it of.")
     side, advice = (
         ("below", "the calibration rows may hold anomalies")
         if value < low
@@ -165,6 +167,8 @@ def silent_units(active: ArrayLike) -> Check:
     """
     mask = np.atleast_1d(np.asarray(active, dtype=bool))
     title, silent = "units that never speak", [int(unit) for unit in np.flatnonzero(~mask)]
+    if not mask.size:
+        return Check(title, False, "The code has no unit.")
     if not silent:
         return Check(title, True, f"Each of the {plural(mask.size, 'unit')} speaks for some held-out row.")
     return Check(

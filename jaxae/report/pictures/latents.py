@@ -212,6 +212,8 @@ def _plane(label: str, points: ArrayLike) -> np.ndarray:
     xy = np.asarray(points)
     if xy.ndim != 2 or xy.shape[1] != 2 or not len(xy):
         raise ValueError(f"{label} must have shape (n, 2), not {xy.shape}: choose two latent units or project to two")
+    if not np.isfinite(xy).all():
+        raise ValueError(f"{label} must be finite, and row {int(np.flatnonzero(~np.isfinite(xy).all(1))[0])} is not")
     return xy
 
 
@@ -239,10 +241,9 @@ def _dots(panel: Axes, xy: np.ndarray, shades: _Shades, scale: float) -> PathCol
         panel.scatter(x, y, s=size, alpha=alpha, color=PALETTE[0], linewidths=0)
     elif not shades.kinds:
         return panel.scatter(x, y, s=size, alpha=alpha, c=shades.values.astype(float), cmap=SEQUENTIAL, linewidths=0)
-    for place, (kind, label) in enumerate(shades.kinds.items()):
+    for place, kind in enumerate(shades.kinds):
         here, shade, marker = shades.values == kind, PALETTE[place % len(PALETTE)], MARKERS[place // len(PALETTE)]
-        panel.scatter(x[here], y[here], s=size, alpha=alpha, color=shade, linewidths=0, marker=marker,
-                      label=short(label))  # fmt: skip
+        panel.scatter(x[here], y[here], s=size, alpha=alpha, color=shade, linewidths=0, marker=marker)
     return None
 
 
@@ -251,7 +252,8 @@ def _explain(
 ) -> None:
     """Draw the legend of the kinds, or the colour bar of the dots, beside the panels."""
     if shades.kinds:
-        handles, labels = panels[0].get_legend_handles_labels()
+        # Matplotlib's own collection of handles leaves out names that begin with "_".
+        handles, labels = list(panels[0].collections), [short(label) for label in shades.kinds.values()]
         heading = short(colour_name, 30) or None
         box = figure.legend(handles, labels, loc="outside right upper", title=heading, alignment="left")
         for handle in box.legend_handles:
