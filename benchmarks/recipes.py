@@ -1,7 +1,7 @@
 """What every recipe reaches on held-out rows, by default and with four other seeds: `python -m benchmarks.recipes`.
 
-Writes `benchmarks/results/recipes.json` and the tables in README.md that are made from it. Cases on real data are measured
-where JAXAE_DATA names the folder that holds them. On two cores the generated data take a quarter of an hour, MNIST an hour.
+Writes `benchmarks/results/recipes.json` and the table in README.md that is made from it. Cases on real data are
+measured where JAXAE_DATA names the folder that holds them, and else stay as they were. Two cores take two hours.
 """
 
 import argparse

@@ -314,8 +314,12 @@ def _use(command: Any) -> None:
     from jaxae import data, study
 
     trained = study.load(command.folder, recipes.find, command.member)
+    # Before any file is read.
+    needed = {Probe: "encode", Decompress: "compress"}
+    trained.require(needed.get(type(command), type(command).__name__.lower()))
     columns = trained.study.scaling.columns
     text: dict[str, Any] = {}
+    remarks: dict[str, Any] = {}
     whole: tuple[str, ...] = ()
     match command:
         case Probe():
@@ -340,7 +344,7 @@ def _use(command: Any) -> None:
             )
             return
         case Detect():
-            values, names, text, whole = _detected(command, trained)
+            values, names, text, whole, remarks = _detected(command, trained)
         case Encode():
             rows = _rows(command, trained)
             stamped = {rows.stamp: rows.stamps} if rows.stamp else {}
@@ -351,8 +355,8 @@ def _use(command: Any) -> None:
                     values, names = trained.denoise(rows.values), columns
                 case _:
                     values, names = trained.encode(rows.values, rows.conditions), trained.latent_columns
-    data.write(command.out, values, names, text=text, whole=whole)
-    print(f"{len(values)} rows, {len(text) + len(names)} columns: {command.out}")
+    data.write(command.out, values, names, text=text, whole=whole, remarks=remarks)
+    print(f"{len(values)} rows, {len(text) + len(names) + len(remarks)} columns: {command.out}")
 
 
 def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, Any]]:
@@ -376,8 +380,8 @@ def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, A
     return np.column_stack([*(each[name] for name in numbers), values]), (*numbers, *columns), words
 
 
-def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, Any], tuple[str, ...]]:
-    """Return a row of figures for each row of data, and in words which variables make it strange."""
+def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, Any], tuple[str, ...], dict[str, Any]]:
+    """Return figures of each row of data, its stamp, which are whole, and which variables make it strange."""
     import numpy as np
 
     rows = _rows(command, trained)
@@ -398,7 +402,7 @@ def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, 
         "raised by normal rows alone",
         file=sys.stderr,
     )
-    return values, (*columns, *(f"contribution_{name}" for name in names)), {**text, "because": because}, whole
+    return values, (*columns, *(f"contribution_{name}" for name in names)), text, whole, {"because": because}
 
 
 def _probe(command: Probe, trained: "Trained") -> None:

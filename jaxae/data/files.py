@@ -157,6 +157,8 @@ def _set_aside(path: Path, contents: Contents, keep: tuple[str, ...]) -> tuple[C
         )
     cells = dict(zip(contents.columns, contents.cells, strict=True))
     rest = [name for name in contents.columns if name not in keep]
+    if not rest:
+        raise ValueError(f"{path} has no column beside {listed(keep)}: give the rows that depend on them")
     without = contents._replace(columns=tuple(rest), cells=[cells[name] for name in rest])
     return without, {name: _words(cells[name]) for name in keep}
 
@@ -217,6 +219,7 @@ def write(
     *,
     text: Mapping[str, Sequence[str]] | None = None,
     whole: Sequence[str] = (),
+    remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a table to a CSV, Parquet or NumPy file, as its suffix says, whole or not at all.
 
@@ -229,6 +232,7 @@ def write(
         columns: The d names, all different.
         text: Columns of n words each, which stand before the numbers; a .npy file has no place for them.
         whole: Columns to write as whole numbers, 1 rather than 1.0.
+        remarks: Columns of n words each, which stand after the numbers.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -247,10 +251,10 @@ def write(
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet", ".npy"):
         raise ValueError(f"{path} has no suffix that can be written; those that can: .csv, .parquet, .npy")
-    words = {name: tuple(cells) for name, cells in (text or {}).items()}
-    names = _names((*words, *columns))[len(words) :]
+    before, after = ({name: tuple(cells) for name, cells in (part or {}).items()} for part in (text, remarks))
+    names = _names((*before, *columns, *after))[len(before) : len(before) + len(columns)]
     array = _writable(values, names)
-    _fitting(path, array, names, words, whole)
+    _fitting(path, array, names, (*before.items(), *after.items()), whole)
     if suffix == ".csv" and headerless(names):
         raise ValueError(
             f"the columns {listed(names)} are numbers: a CSV file with them would be read as one without a header; "
@@ -263,7 +267,7 @@ def write(
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
-            _dump(file, suffix, array, names, words, whole)
+            _dump(file, suffix, array, names, before, after, whole)
         os.replace(part, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -289,11 +293,16 @@ def _writable(values: Any, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _fitting(
-    path: Path, array: np.ndarray, names: tuple[str, ...], words: Mapping[str, tuple[str, ...]], whole: Sequence[str]
+    path: Path,
+    array: np.ndarray,
+    names: tuple[str, ...],
+    words: Sequence[tuple[str, tuple[str, ...]]],
+    whole: Sequence[str],
 ) -> None:
     if words and path.suffix.lower() == ".npy":
-        raise ValueError(f"{path} can hold no words, and {listed(tuple(words))} are words: write .csv or .parquet")
-    for name, cells in words.items():
+        named = listed([name for name, _ in words])
+        raise ValueError(f"{path} can hold no words, and {named} are words: write .csv or .parquet")
+    for name, cells in words:
         if len(cells) != len(array):
             raise ValueError(f"column {name!r} has {len(cells)} words for {len(array)} rows")
     for name in whole:
@@ -309,7 +318,8 @@ def _dump(
     suffix: str,
     array: np.ndarray,
     names: tuple[str, ...],
-    words: Mapping[str, tuple[str, ...]],
+    before: Mapping[str, tuple[str, ...]],
+    after: Mapping[str, tuple[str, ...]],
     whole: Sequence[str],
 ) -> None:
     if suffix == ".npy":
@@ -317,11 +327,12 @@ def _dump(
         return
     import polars as pl
 
-    columns = [pl.Series(name, cells, dtype=pl.String) for name, cells in words.items()]
+    columns = [pl.Series(name, cells, dtype=pl.String) for name, cells in before.items()]
     columns += [
         pl.Series(name, column.astype(np.int64) if name in whole else column)
         for name, column in zip(names, array.T, strict=True)
     ]
+    columns += [pl.Series(name, cells, dtype=pl.String) for name, cells in after.items()]
     frame = pl.DataFrame(columns)
     if suffix == ".csv":
         frame.write_csv(file)

@@ -51,6 +51,7 @@ def compress(trained: Trained, values: np.ndarray, path: str | os.PathLike[str],
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"{path} must end in .npz, which is what the codes are written as")
+    trained.require("compress")
     codes = trained.encode(values)
     quantised = latent.quantise(codes, bits)
     scaled, own = (trained.study.scaling.apply(rows) for rows in (values, trained.decode(codes)))
@@ -88,6 +89,7 @@ def decompress(trained: Trained, path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         ValueError: if the file is missing, damaged, no file of codes, or was written with another model.
     """
+    trained.require("compress")
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -19,7 +19,7 @@ from jaxae.types import Key
 
 __all__ = ["Trained", "load"]
 
-OPERATIONS = ("encode", "decode", "sample", "denoise")
+OPERATIONS = ("encode", "decode", "reconstruct", "denoise", "detect", "compress", "sample")
 Conditions = Mapping[str, Sequence[Any]]
 
 
@@ -49,19 +49,21 @@ class Trained(NamedTuple):
 
     def encode(self, values: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the codes (n, latent) of rows (n, d)."""
+        self.require("encode")
         rows = self.study.scaling.apply(values)
         if hasattr(self.recipe, "examples"):
             rows = self.recipe.examples(self.study.settings, rows)
-        return np.asarray(self._operation("encode")(self.study.bound, jnp.asarray(rows), *self._cond(conditions)))
+        return np.asarray(self.recipe.encode(self.study.bound, jnp.asarray(rows), *self._cond(conditions)))
 
     def decode(self, codes: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the rows (n, d) of codes (n, latent)."""
-        decode = self._operation("decode")
-        decoded = decode(self.study.bound, jnp.asarray(codes, jnp.float32), *self._cond(conditions))
+        self.require("decode")
+        decoded = self.recipe.decode(self.study.bound, jnp.asarray(codes, jnp.float32), *self._cond(conditions))
         return self.study.scaling.invert(np.asarray(decoded))
 
     def reconstruct(self, values: np.ndarray, conditions: Conditions | None = None) -> np.ndarray:
         """Return the reconstructions (n, d) of rows (n, d)."""
+        self.require("reconstruct")
         if hasattr(self.recipe, "reconstruct"):
             return self.study.scaling.invert(self.recipe.reconstruct(self.study, self.study.scaling.apply(values)))
         return self.decode(self.encode(values, conditions), conditions)
@@ -69,12 +71,14 @@ class Trained(NamedTuple):
     def denoise(self, values: np.ndarray) -> np.ndarray:
         """Return the rows (n, d) that a denoising model takes for the clean ones behind noisy rows (n, d)."""
         rows = jnp.asarray(self.study.scaling.apply(values))
-        return self.study.scaling.invert(np.asarray(self._operation("denoise")(self.study.bound, rows)))
+        self.require("denoise")
+        return self.study.scaling.invert(np.asarray(self.recipe.denoise(self.study.bound, rows)))
 
     def sample(self, key: Key, n: int, conditions: Conditions | None = None) -> np.ndarray:
         """Return n new rows (n, d); of a conditional model one for each row of the conditions."""
+        self.require("sample")
         checks.whole("rows", n)
-        drawn = self._operation("sample")(self.study.bound, key, n, *self._cond(conditions))
+        drawn = self.recipe.sample(self.study.bound, key, n, *self._cond(conditions))
         return self.study.scaling.invert(np.asarray(drawn))
 
     def detect(self, values: np.ndarray, *, rate: float, conditions: Conditions | None = None) -> Alarms:
@@ -85,8 +89,7 @@ class Trained(NamedTuple):
             rate: of false alarms among new normal rows, in (0, 1).
             conditions: of a conditional model.
         """
-        if not detects(self.recipe):
-            raise ValueError(self._cannot("detect"))
+        self.require("detect")
         if not len(self.normal):
             raise ValueError("alarms are calibrated for the best member of a population alone: leave member out")
         cond = self._cond(conditions)
@@ -129,15 +132,28 @@ class Trained(NamedTuple):
             warnings.warn(sentence, stacklevel=3)
         return (jnp.asarray(known.apply(conditions)),)
 
-    def _operation(self, name: str) -> Callable[..., Any]:
-        if not hasattr(self.recipe, name):
-            raise ValueError(self._cannot(name))
-        return getattr(self.recipe, name)
+    def can(self, operation: str) -> bool:
+        """Return whether the model can do one of `OPERATIONS`."""
+        both = hasattr(self.recipe, "encode") and hasattr(self.recipe, "decode")
+        match operation:
+            case "detect":
+                return detects(self.recipe)
+            case "reconstruct":
+                return both or hasattr(self.recipe, "reconstruct")
+            case "compress":
+                return both and self.study.conditions is None
+            case _:
+                return hasattr(self.recipe, operation)
 
-    def _cannot(self, name: str) -> str:
-        able = [other for other in OPERATIONS if hasattr(self.recipe, other)]
-        able += ["detect"] if detects(self.recipe) else []
-        return f"a model of recipe {self.config['recipe']!r} cannot {name}; it can {', '.join(able)}"
+    def require(self, operation: str) -> None:
+        """Refuse what the model cannot do.
+
+        Raises:
+            ValueError: with what it can.
+        """
+        if not self.can(operation):
+            able = ", ".join(other for other in OPERATIONS if self.can(other))
+            raise ValueError(f"a model of recipe {self.config['recipe']!r} cannot {operation}; it can {able}")
 
 
 def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], member: int | None = None) -> Trained:

@@ -1,0 +1,461 @@
+"""What a trained folder can do: denoise, detect, compress, probe, draw at conditions, hand on its encoder."""
+
+import csv
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxae import checkpoint, cli, recipes, study
+
+HEADER = "pressure,flow,heat,valve,level"
+UNITS = np.asarray([1, 10, 0.1, 5, 1])
+
+
+def write(path: Path, header: str, rows) -> Path:
+    path.write_text("\n".join([header, *(",".join(str(cell) for cell in row) for row in rows)]) + "\n")
+    return path
+
+
+def run(*words) -> None:
+    assert cli.main([str(word) for word in words]) == 0
+
+
+def refused(capsys, *words) -> str:
+    """Return the one sentence that a refused command prints."""
+    capsys.readouterr()
+    assert cli.main([str(word) for word in words]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("jaxae: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def columns(path: Path) -> dict[str, list[str]]:
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def numbers(path: Path) -> np.ndarray:
+    return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+
+
+def plant(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Rows of one process with two factors; a shift of the third variable is an anomaly."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, 5)) + 0.1 * rng.normal(size=(n, 5))
+    rows[:, 2] += shift
+    return rows * UNITS + [0, 100, -3, 7, 1]
+
+
+def graded(n: int, seed: int):
+    """Rows whose first column follows a temperature and whose second follows a grade."""
+    rng = np.random.default_rng(seed)
+    temperature, ore = rng.uniform(300, 500, n).round(), rng.random(n) < 0.5
+    first, second = 0.1 * temperature + 0.5 * rng.normal(size=n), 100 * ore + rng.normal(size=n)
+    return [(*row, "ore" if is_ore else "scrap") for *row, is_ore in zip(first, second, temperature, ore, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small trained model of every kind that the tests need, and the files they were trained on."""
+    root = tmp_path_factory.mktemp("operations")
+    normal, strange = plant(600, 0), plant(30, 1, shift=3.0)
+    write(root / "plant.csv", HEADER, normal)
+    both = [(*row, label) for rows, label in ((normal, 0), (strange, 1)) for row in rows]
+    write(root / "labelled.csv", f"{HEADER},fault", both)
+    write(root / "new.csv", HEADER, [*plant(5, 2), *strange[:5]])
+    write(root / "grades.csv", "a,b,temperature,grade", graded(600, 3))
+    stamps = [f"2024-01-{1 + i // 1440:02d}T{i // 60 % 24:02d}:{i % 60:02d}:00" for i in range(1500)]
+    wave = np.sin(np.arange(1500) / 4) + 0.05 * np.random.default_rng(4).normal(size=1500)
+    wave[1300:1303] += 4
+    write(root / "sensor.csv", "when,value", zip(stamps, wave, strict=True))
+    train, few = ("train", "--no-cache", "--out"), ("--set", "batch_size=20", "epochs=40", "learning_rate=1e-2")
+    run(*train, root / "denoising", "denoising", "--data", root / "plant.csv", *few, "widths=32", "latent=3")
+    labels = ("--data", root / "labelled.csv", *few, "label=fault", "widths=16", "latent=2")
+    run(*train, root / "anomaly", "anomaly", *labels)
+    given = ("condition=temperature,grade", "widths=16", "latent=1")
+    run(*train, root / "conditional", "conditional-vae", "--data", root / "grades.csv", *few, *given)
+    windows = ("length=24", "widths=12", "latent=3", "rate=0.01", "epochs=30", "batch_size=50")
+    run(*train, root / "series", "series", "--data", root / "sensor.csv", "--set", *windows)
+    own = ("--set", "rows=200", "batch_size=50", "epochs=2", "variables=5")
+    run(*train, root / "gan", "gan", *own)
+    return root
+
+
+class TestDenoise:
+    def test_rows_come_back_cleaner_in_their_columns_and_units(self, folder, tmp_path):
+        clean = plant(200, 5)
+        noisy = clean + 0.5 * clean.std(0) * np.random.default_rng(6).normal(size=clean.shape)
+        write(tmp_path / "noisy.csv", HEADER, noisy)
+        run("denoise", folder / "denoising", "--data", tmp_path / "noisy.csv", "--out", tmp_path / "clean.csv")
+        assert (tmp_path / "clean.csv").read_text().splitlines()[0] == HEADER
+        left = (numbers(tmp_path / "clean.csv") - clean) / clean.std(0)
+        # Two factors in five variables: a projection alone leaves 2/5 of the noise's 0.25.
+        assert (left**2).mean() < 0.6 * 0.25
+
+    def test_a_model_that_was_not_trained_to(self, capsys, folder, tmp_path):
+        said = refused(capsys, "denoise", folder / "anomaly", "--out", tmp_path / "x.csv")
+        assert (
+            "cannot denoise; it can encode, decode, reconstruct, detect, compress" in said
+            and not (tmp_path / "x.csv").exists()
+        )
+
+    @pytest.mark.parametrize(
+        ("header", "cells", "words"),
+        [
+            (HEADER, [1, "", 3, 4, 5], "bad.csv has no value in row 1"),
+            (HEADER, [1, "inf", 3, 4, 5], "bad.csv is infinite in row 1"),
+            (HEADER, [1, "hot", 3, 4, 5], "'hot'"),
+            ("pressure,flow", [1, 2], "lacks 3 of the 5 expected columns"),
+        ],
+    )
+    @pytest.mark.parametrize("operation", ["denoise", "detect", "compress"])
+    def test_bad_rows(self, capsys, folder, tmp_path, header, cells, words, operation):
+        write(tmp_path / "bad.csv", header, [cells, [1, 2, 3, 4, 5][: len(cells)]])
+        model = folder / ("denoising" if operation == "denoise" else "anomaly")
+        out = tmp_path / ("x.npz" if operation == "compress" else "x.csv")
+        assert words in refused(capsys, operation, model, "--data", tmp_path / "bad.csv", "--out", out)
+        assert not out.exists()
+
+
+class TestDetect:
+    def test_alarms_p_values_and_what_contributes(self, capsys, folder, tmp_path):
+        out = tmp_path / "alarms.csv"
+        run("detect", folder / "anomaly", "--data", folder / "new.csv", "--rate", "0.02", "--out", out)
+        assert "5 alarms in 10 rows, of which about 0.2 would be raised by normal rows" in capsys.readouterr().err
+        found = columns(out)
+        names = [f"contribution_{name}" for name in HEADER.split(",")]
+        assert list(found) == ["score", "p_value", "alarm", *names, "because"]
+        assert found["alarm"] == ["0"] * 5 + ["1"] * 5
+        score, p_value = (np.asarray(found[name], float) for name in ("score", "p_value"))
+        np.testing.assert_allclose(sum(np.asarray(found[name], float) for name in names), score, rtol=1e-6)
+        assert (p_value[5:] <= 0.02).all() and (p_value[:5] > 0.02).all()
+        # The fault shifts the third variable; a code of two factors explains a part of it by others.
+        assert all("heat" in because for because in found["because"][5:])
+        assert found["because"][5].count("%") == 3
+
+    def test_p_values_count_the_held_out_normal_rows(self, folder, tmp_path):
+        run("detect", folder / "anomaly", "--data", folder / "new.csv", "--rate", "0.1", "--out", tmp_path / "a.csv")
+        found, normal = columns(tmp_path / "a.csv"), np.load(folder / "anomaly" / "reference.npy")
+        expected = [(1 + (normal >= float(score)).sum()) / (1 + len(normal)) for score in found["score"]]
+        np.testing.assert_allclose(np.asarray(found["p_value"], float), expected, rtol=1e-6)
+
+    def test_labelled_anomalies_only_test(self, folder):
+        config = json.loads((folder / "anomaly" / "config.json").read_text())
+        metrics = json.loads((folder / "anomaly" / "metrics.json").read_text())
+        assert config["data"]["columns"] == HEADER.split(",")
+        split = config["data"]["split"]
+        assert sum(split.values()) == 630 and split["test"] >= 30 + 600 // 10
+        assert metrics["metrics"]["auroc"] > 0.99 and metrics["metrics"]["detection_rate"] > 0.9
+
+    @pytest.mark.parametrize(
+        ("rate", "words"),
+        [
+            ("0", "rate is 0, but must be"),
+            ("1", "rate is 1, but must be"),
+            ("nan", "rate is nan"),
+            ("0.0001", "0.0001"),
+        ],
+    )
+    def test_rates_that_cannot_be(self, capsys, folder, tmp_path, rate, words):
+        out = tmp_path / "x.csv"
+        said = refused(capsys, "detect", folder / "anomaly", "--data", folder / "new.csv", "--rate", rate, "--out", out)
+        assert words in said and not out.exists()
+
+    def test_a_gan_cannot(self, capsys, folder, tmp_path):
+        said = refused(capsys, "detect", folder / "gan", "--data", folder / "new.csv", "--out", tmp_path / "x.csv")
+        assert "cannot detect; it can sample" in said
+
+    @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"\x93NUMPY")])
+    def test_without_its_reference_no_alarm_is_raised(self, capsys, folder, tmp_path, damage):
+        shutil.copytree(folder / "anomaly", tmp_path / "run")
+        damage(tmp_path / "run" / "reference.npy")
+        words = ("detect", tmp_path / "run", "--data", folder / "new.csv", "--out", tmp_path / "x.csv")
+        assert "reference.npy is missing or damaged, so no alarm can be calibrated" in refused(capsys, *words)
+
+    @pytest.mark.parametrize(
+        ("label", "header", "words"),
+        [
+            ("falt", f"{HEADER},fault", "there is no column 'falt'; there is: fault"),
+            ("fault", f"{HEADER},fault", "must hold numbers, and holds 'yes'"),
+        ],
+    )
+    def test_labels_that_are_none(self, capsys, tmp_path, label, header, words):
+        write(tmp_path / "bad.csv", header, [(*row, "yes") for row in plant(40, 0)])
+        said = refused(
+            capsys,
+            "train",
+            "anomaly",
+            "--data",
+            tmp_path / "bad.csv",
+            "--set",
+            f"label={label}",
+            "--out",
+            tmp_path / "r",
+        )
+        assert words in said and not (tmp_path / "r").exists()
+
+
+class TestDetectInASeries:
+    def test_stamps_are_kept_and_the_event_is_found(self, folder, tmp_path):
+        run("detect", folder / "series", "--rate", "0.01", "--out", tmp_path / "events.csv")
+        found = columns(tmp_path / "events.csv")
+        assert list(found)[:5] == ["when", "score", "p_value", "alarm", "event"]
+        assert found["when"][1300] == "2024-01-01T21:40:00" and len(found["when"]) == 1500
+        alarm, event = (np.asarray(found[name], int) for name in ("alarm", "event"))
+        assert alarm[1300:1303].all() and alarm.mean() < 0.05
+        assert len(set(event[1300:1303])) == 1 and event[1300] > 0
+        assert (event[alarm == 1] > 0).all()
+
+    def test_reconstruction_keeps_the_stamps(self, folder, tmp_path):
+        run("reconstruct", folder / "series", "--out", tmp_path / "smooth.csv")
+        found = columns(tmp_path / "smooth.csv")
+        assert list(found) == ["when", "value"] and len(found["value"]) == 1500
+
+    def test_stamps_that_are_not_evenly_spaced_are_said_so(self, folder, tmp_path, capsys):
+        lines = (folder / "sensor.csv").read_text().splitlines()
+        (tmp_path / "gap.csv").write_text("\n".join(lines[:200] + lines[230:400] + lines[399:1000]) + "\n")
+        words = ("--set", "length=24", "widths=8", "epochs=1", "batch_size=50", "rate=0.05")
+        run("train", "series", "--data", tmp_path / "gap.csv", *words, "--out", tmp_path / "run", "--no-cache")
+        notes = json.loads((tmp_path / "run" / "config.json").read_text())["data"]["notes"]
+        assert any("not evenly spaced" in note and "1 longer than the usual 60 s" in note for note in notes)
+        assert any("1 of 0 s" in note for note in notes)
+
+    def test_fewer_points_than_a_window(self, capsys, folder, tmp_path):
+        lines = (folder / "sensor.csv").read_text().splitlines()
+        (tmp_path / "short.csv").write_text("\n".join(lines[:20]) + "\n")
+        said = refused(
+            capsys, "detect", folder / "series", "--data", tmp_path / "short.csv", "--out", tmp_path / "x.csv"
+        )
+        assert "19" in said and "24" in said
+
+    def test_stamps_that_do_not_exist(self, capsys, folder, tmp_path):
+        words = ("--data", folder / "sensor.csv", "--set", "stamp=wen", "--out", tmp_path / "run")
+        assert "there is no column with words 'wen'; there is: when" in refused(capsys, "train", "series", *words)
+
+
+class TestCompress:
+    def test_there_and_back(self, capsys, folder, tmp_path):
+        files, errors = {}, {}
+        run("reconstruct", folder / "anomaly", "--data", folder / "plant.csv", "--out", tmp_path / "exact.csv")
+        for bits in (2, 8, 16):
+            codes, rows = tmp_path / f"{bits}.npz", tmp_path / f"{bits}.csv"
+            capsys.readouterr()
+            words = ("--data", folder / "plant.csv", "--bits", bits, "--out", codes)
+            run("compress", folder / "anomaly", *words)
+            said = capsys.readouterr().out
+            run("decompress", folder / "anomaly", "--data", codes, "--out", rows)
+            assert f"{codes.stat().st_size:,} bytes" in said and "scaled units" in said
+            assert rows.read_text().splitlines()[0] == HEADER
+            files[bits] = codes.stat().st_size
+            errors[bits] = np.abs((numbers(rows) - numbers(tmp_path / "exact.csv")) / UNITS).max()
+        assert files[2] < files[8] < files[16] and errors[2] > errors[8] > errors[16]
+        # 600 rows of 2 numbers: a step from 2 to 8 bits is 900 bytes, one to 16 bits 1,200 more.
+        assert files[8] - files[2] == 900 and files[16] - files[8] == 1200
+        assert errors[16] < 1e-3
+
+    def test_the_stated_error_is_that_of_what_comes_back(self, folder, tmp_path):
+        trained = study.load(folder / "anomaly", recipes.find)
+        rows = plant(100, 7)
+        stated = study.compress(trained, rows, tmp_path / "codes.npz", bits=3)
+        back = study.decompress(trained, tmp_path / "codes.npz")
+        scale = trained.study.scaling.scale
+        assert stated.error == pytest.approx((((back - rows) / scale) ** 2).mean(), rel=1e-4)
+        own = ((trained.reconstruct(rows) - rows) / scale) ** 2
+        assert stated.error_unquantised == pytest.approx(own.mean(), rel=1e-4)
+        assert stated.error > stated.error_unquantised and stated.original_bytes == 2000
+        assert stated.bytes == (tmp_path / "codes.npz").stat().st_size
+
+    @pytest.mark.parametrize("bits", [0, 17, -1])
+    def test_precisions_that_cannot_be(self, capsys, folder, tmp_path, bits):
+        words = ("--data", folder / "plant.csv", "--out", tmp_path / "x.npz", f"--bits={bits}")
+        said = refused(capsys, "compress", folder / "anomaly", *words)
+        assert f"bits is {bits}, but must be a whole number from 1 to 16" in said and not (tmp_path / "x.npz").exists()
+
+    def test_a_file_of_another_kind(self, capsys, folder, tmp_path):
+        words = ("--data", folder / "plant.csv", "--out", tmp_path / "x.csv")
+        assert "must end in .npz" in refused(capsys, "compress", folder / "anomaly", *words)
+
+    def test_models_that_cannot(self, capsys, folder, tmp_path):
+        out = ("--out", tmp_path / "x.npz")
+        said = refused(capsys, "compress", folder / "conditional", "--data", folder / "grades.csv", *out)
+        assert "cannot compress; it can encode, decode, reconstruct, detect, sample" in said
+        said = refused(capsys, "compress", folder / "series", "--data", folder / "sensor.csv", *out)
+        assert "cannot compress; it can encode, reconstruct, detect" in said
+        said = refused(capsys, "compress", folder / "gan", "--data", folder / "plant.csv", *out)
+        assert "cannot compress; it can sample" in said
+
+    def test_what_cannot_be_decompressed(self, capsys, folder, tmp_path):
+        codes, out = tmp_path / "codes.npz", ("--out", tmp_path / "x.csv")
+        run("compress", folder / "anomaly", "--data", folder / "plant.csv", "--out", codes)
+        said = refused(capsys, "decompress", folder / "denoising", "--data", codes, *out)
+        assert "was written with another model" in said
+        said = refused(capsys, "decompress", folder / "anomaly", "--data", tmp_path / "no.npz", *out)
+        assert "no.npz does not exist" in said
+        said = refused(capsys, "decompress", folder / "anomaly", "--data", folder / "plant.csv", *out)
+        assert "is no file of codes, or it is damaged" in said
+        content = bytearray(codes.read_bytes())
+        content[len(content) // 2] ^= 1
+        codes.write_bytes(content)
+        assert "is no file of codes, or it is damaged" in refused(
+            capsys, "decompress", folder / "anomaly", "--data", codes, *out
+        )
+        assert not (tmp_path / "x.csv").exists()
+
+
+class TestProbe:
+    @pytest.fixture
+    def kinds(self, tmp_path):
+        """Rows whose kind follows the sign of their first factor, in words and in numbers."""
+        rows = plant(200, 8)
+        return write(
+            tmp_path / "kinds.csv",
+            f"{HEADER},kind,number",
+            [(*row, "high" if row[0] > 0 else "low", int(row[0] > 0)) for row in rows],
+        )
+
+    @pytest.mark.parametrize("label", ["kind", "number"])
+    def test_codes_beside_components_and_rows(self, capsys, folder, kinds, label):
+        run("probe", folder / "anomaly", "--data", kinds, "--label", label)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["codes", "2 principal components", "the rows themselves"]
+        # The label is a linear function of two factors and little noise.
+        assert all(float(line.split(": ")[1].split(" ±")[0]) > 0.85 for line in lines)
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (("--label", "knd"), "kinds.csv has no column 'knd'; it has 'kind'"),
+            (("--label", "kind", "--folds", "1"), "folds is 1, but must be a whole number ≥ 2"),
+            (("--label", "kind", "--folds", "150"), "each on 150 rows or more"),
+            (("--label", "pressure"), "at least two values, each on 5 rows or more"),
+        ],
+    )
+    def test_labels_that_cannot_be_probed(self, capsys, folder, kinds, options, words):
+        assert words in refused(capsys, "probe", folder / "anomaly", "--data", kinds, *options)
+
+
+class TestGiven:
+    def test_rows_follow_the_conditions(self, folder, tmp_path, recwarn):
+        out = tmp_path / "drawn.csv"
+        words = ("--given", "temperature=320,480", "grade=ore,scrap", "--rows", "200")
+        run("sample", folder / "conditional", *words, "--out", out)
+        found = columns(out)
+        assert list(found) == ["grade", "temperature", "a", "b"] and len(found["a"]) == 800
+        a, b, temperature = (np.asarray(found[name], float) for name in ("a", "b", "temperature"))
+        ore = np.asarray(found["grade"]) == "ore"
+        assert set(temperature) == {320, 480}
+        # Standard deviations are 0.5 and 1; a model trained so briefly is near, not exact.
+        for value in (320, 480):
+            assert a[temperature == value].mean() == pytest.approx(0.1 * value, abs=2)
+        assert b[ore].mean() == pytest.approx(100, abs=8) and b[~ore].mean() == pytest.approx(0, abs=8)
+
+    def test_the_same_seed_draws_the_same_rows(self, folder, tmp_path):
+        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+            words = ("--given", "temperature=400", "grade=ore", "--rows", "5", "--seed", seed)
+            run("sample", folder / "conditional", *words, "--out", tmp_path / f"{name}.csv")
+        first, again, other = ((tmp_path / f"{name}.csv").read_bytes() for name in "abc")
+        assert first == again != other
+
+    def test_outside_the_training_range_one_is_warned(self, capsys, folder, tmp_path):
+        words = ("--given", "temperature=900,1000", "grade=ore", "--rows", "3", "--out", tmp_path / "x.csv")
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            run("sample", folder / "conditional", *words)
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("jaxae: ")]
+        assert len(said) == 1 and "temperature 900, 1000 is outside 300 to 500" in said[0]
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            (("temperature=400",), "give a value for 'grade': the model is conditioned on 'temperature', 'grade'"),
+            (("temprature=400", "grade=ore"), "there is no condition 'temprature'; there is: temperature"),
+            (("temperature=hot", "grade=ore"), "temperature is 'hot', but must be a number"),
+            (("temperature=nan", "grade=ore"), "temperature must be n finite numbers"),
+            (("temperature=400", "grade=or"), "grade is 'or', but the model knows 'ore', 'scrap'"),
+            (("temperature", "grade=ore"), "--given 'temperature' is no setting: write --given name=value"),
+        ],
+    )
+    def test_conditions_that_are_none(self, capsys, folder, tmp_path, given, words):
+        out = tmp_path / "x.csv"
+        assert words in refused(capsys, "sample", folder / "conditional", "--given", *given, "--out", out)
+        assert not out.exists()
+
+    def test_no_conditions_at_all(self, capsys, folder, tmp_path):
+        said = refused(capsys, "sample", folder / "conditional", "--out", tmp_path / "x.csv")
+        assert "give a value for 'temperature', 'grade'" in said
+        words = ("--given", "temperature=400", "--out", tmp_path / "x.csv")
+        assert "this model is conditioned on nothing" in refused(capsys, "sample", folder / "gan", *words)
+
+    def test_rows_to_encode_bring_their_conditions(self, capsys, folder, tmp_path):
+        run("reconstruct", folder / "conditional", "--data", folder / "grades.csv", "--out", tmp_path / "r.csv")
+        assert (tmp_path / "r.csv").read_text().splitlines()[0] == "a,b"
+        write(tmp_path / "less.csv", "a,b,temperature", [(1, 2, 400)])
+        words = ("--data", tmp_path / "less.csv", "--out", tmp_path / "x.csv")
+        assert "grade" in refused(capsys, "encode", folder / "conditional", *words)
+
+    @pytest.mark.parametrize(
+        ("condition", "words"),
+        [
+            ("condition=temprature", "grades.csv has no column 'temprature'; it has 'temperature'"),
+            ("condition=a,b,temperature,grade", "grades.csv has no column beside 'a', 'b', 'temperature', 'grade'"),
+            ("one_hot=grade", "there is no condition 'grade'; there is: temperature"),
+        ],
+    )
+    def test_conditions_that_cannot_be_trained_on(self, capsys, folder, tmp_path, condition, words):
+        options = ("--data", folder / "grades.csv", "--set", condition, "--out", tmp_path / "r")
+        assert words in refused(capsys, "train", "conditional-vae", *options)
+        assert not (tmp_path / "r").exists()
+
+
+class TestInit:
+    def params(self, path):
+        return checkpoint.load(path / "model.safetensors").variables["params"]
+
+    def test_training_begins_with_the_other_encoder(self, folder, tmp_path):
+        """With a vanishing learning rate the encoder stays what it was; the decoder is a new one."""
+        few = ("--set", "batch_size=100", "epochs=1", "widths=16", "latent=2", "learning_rate=1e-12", "weight_decay=0")
+        words = ("autoencoder", "--data", folder / "plant.csv", *few, "--no-cache", "--init", folder / "anomaly")
+        run("train", *words, "--out", tmp_path / "run")
+        old, new = self.params(folder / "anomaly"), self.params(tmp_path / "run")
+        for leaf in ("kernel", "bias"):
+            np.testing.assert_allclose(
+                new["encoder"]["Dense_0"][leaf], old["encoder"]["Dense_0"][leaf], rtol=1e-6, atol=1e-9
+            )
+        assert not np.allclose(new["decoder"]["Dense_0"]["kernel"], old["decoder"]["Dense_0"]["kernel"])
+
+    def test_an_encoder_of_another_shape(self, capsys, folder, tmp_path):
+        words = ("autoencoder", "--data", folder / "plant.csv", "--set", "widths=17", "latent=2")
+        said = refused(capsys, "train", *words, "--init", folder / "anomaly", "--out", tmp_path / "run")
+        assert "(5, 16)" in said and "(5, 17)" in said and not (tmp_path / "run").exists()
+
+    def test_a_folder_without_an_encoder(self, capsys, folder, tmp_path):
+        words = ("autoencoder", "--data", folder / "plant.csv", "--init", folder / "gan", "--out", tmp_path / "run")
+        assert "has no encoder to begin with" in refused(capsys, "train", *words)
+        words = ("autoencoder", "--init", tmp_path / "nowhere", "--out", tmp_path / "run")
+        assert "nowhere" in refused(capsys, "train", *words)
+
+
+def test_twenty_sparse_autoencoders_in_one_population_stay_finite(tmp_path):
+    recipe = recipes.find("sparse")
+    settings = recipe.Settings(epochs=3, rows=500, batch_size=50, widths=(16,))
+    study.train("sparse", recipe, settings, out=tmp_path / "run", seeds=20, progress=False)
+    members = json.loads((tmp_path / "run" / "metrics.json").read_text())["members"]
+    assert len(members) == 20 and {member["status"] for member in members} == {"trained"}
+    assert np.isfinite([list(member["metrics"].values()) for member in members]).all()
+
+
+@pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
+def test_images_and_labels_from_the_folder_of_mnist(tmp_path, optimised):
+    recipe = recipes.find("mnist-shallow")
+    path = Path(os.environ["JAXAE_DATA"]) / "mnist"
+    study.train("mnist-shallow", recipe, recipe.Settings(epochs=1), out=tmp_path / "run", path=path, progress=False)
+    config, metrics = (json.loads((tmp_path / "run" / f"{name}.json").read_text()) for name in ("config", "metrics"))
+    assert config["data"]["split"] == {"train": 59_000, "validation": 1000, "test": 10_000}
+    assert metrics["metrics"]["cross_entropy"] < 0.12 and metrics["metrics"]["probe_accuracy"] > 0.8
