@@ -9,6 +9,7 @@ import jaxae as ja
 if TYPE_CHECKING:
     from jaxae.data import Scaling
     from jaxae.report import Check, Picture
+    from jaxae.result import Fit
     from jaxae.study import Source, Study
     from jaxae.types import Array, Key, Learner, Score
 
@@ -124,6 +125,14 @@ def learner(model: Any, settings: Settings, steps: int, *, learning_rate: Any, n
 def score(model: Any, settings: Settings) -> "Score":
     """Return the energy score, since the players' losses do not say how good the samples are."""
     return ja.score(model, ja.adversarial.energy_score)
+
+
+def final(fit: "Fit") -> Any:
+    """Return the variables after the last step, where both players' rates have fallen to 0.
+
+    The energy score hardly sees correlations: the epoch that it likes best can have them wrong.
+    """
+    return fit.state.variables
 
 
 def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
