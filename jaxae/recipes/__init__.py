@@ -13,6 +13,17 @@ A recipe is a module with, in this order,
 - `evaluate(study, *, key)`, `controls(study)`, `checks(study, metrics, controls, *, key)`: figures on held-out rows;
 - `pictures(study, folder, *, key)`.
 
+Some need more, and what they do not have has a meaning of its own:
+
+- `read(settings, path, impute, key)`: the `Source` of a file, where it is more than a table of rows (labels, stamps,
+  conditions, test rows of its own); `PARTS`: shares of the rows, where there are others than train, validation, test;
+- `STAND_IN`: settings for the recipe's own data, where those stand in for something larger;
+- `examples(settings, rows)`: what the model sees of scaled rows (windows), `reconstruct(study, rows)` and
+  `errors(study, rows, cond)` back in rows, and `events(settings, alarms)`, where an example is not a row; without
+  `errors` a row's score is the squared distance to its reconstruction;
+- `denoise(model, x)`, where a model is trained to;
+- a last argument `cond` of `encode`, `decode`, `sample`, where the source has conditions.
+
 JAX, Flax and optax are imported inside the functions, so that listing the recipes takes no time.
 """
 
