@@ -57,9 +57,9 @@ class Settings:
     widths: tuple[int, ...] = (128, 64)
     beta: float = 1.0
     learning_rate: float = 2e-3
-    epochs: int = 200
+    epochs: int = 100
     batch_size: int = 128
-    rows: int = 10_000
+    rows: int = 20_000
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
