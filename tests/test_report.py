@@ -497,6 +497,12 @@ class TestChecks:
         check = checks.silent_units(active)
         assert check.name == "units that never speak" and check.passed is passed and check.text.startswith(says)
 
+    @pytest.mark.parametrize(("share", "passed"), [(0.0, True), (0.01, True), (0.0101, False), (1.0, False)])
+    def test_beyond_the_training_range(self, share, passed):
+        check = checks.beyond_training_range(share, name="rows")
+        assert check.passed is passed and check.text.startswith(f"{share:.2%} of the rows lie outside the range")
+        assert check.text.endswith("range of the training rows.") is passed
+
     def test_a_check_is_plain_data(self):
         check = checks.improved(np.linspace(10, 1, 60))
         assert Check(**json.loads(json.dumps(check._asdict()))) == check

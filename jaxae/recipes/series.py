@@ -317,12 +317,17 @@ def controls(study: "Study") -> dict[str, float]:
 
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
-    """Return whether every labelled event is found, and it is no better on the windows it has seen."""
+    """Return whether the test points are of the kind it has seen, events are found, and seen windows no better."""
     seen, held_out = (
         float(score(study.model, study.settings)(study.variables, ja.Batch(rows)).mean())
         for rows in (study.train, study.validation)
     )
-    found = [ja.report.checks.generalisation_gap(seen, held_out, name="squared error of a window")]
+    # Scaled by the range of the training points.
+    test = points(study, "test")
+    found = [
+        ja.report.checks.generalisation_gap(seen, held_out, name="squared error of a window"),
+        ja.report.checks.beyond_training_range(float(((test < 0) | (test > 1)).any(1).mean())),
+    ]
     if metrics.get("true_events"):
         found.append(
             ja.report.checks.between(

@@ -15,6 +15,7 @@ __all__ = [
     "active_units",
     "against_control",
     "between",
+    "beyond_training_range",
     "constant_columns",
     "diverged",
     "generalisation_gap",
@@ -121,6 +122,29 @@ def between(value: float, low: float, high: float, *, name: str) -> Check:
         else ("above", "new rows may differ from those that the alarms were calibrated on; calibrate on more of them")
     )
     return Check(name, False, f"{name} is {number(value)}, {side} {number(low)} to {number(high)}: {advice}.")
+
+
+def beyond_training_range(share: float, *, most: float = 0.01, name: str = "test points") -> Check:
+    """Return whether few rows lie outside the range of the training rows, which is all that the model has seen.
+
+    Args:
+        share: of the rows that do, from 0 to 1.
+        most: the largest share that passes.
+        name: of the rows.
+
+    Examples:
+        >>> beyond_training_range(0.6).text
+        '60.00% of the test points lie outside the range of the training rows: what is new is strange to the model, \
+so doubt its alarms there, and train on rows of this kind.'
+    """
+    title, shown = (
+        "values beyond the training range",
+        f"{share:.2%} of the {name} lie outside the range of the training rows",
+    )
+    if share <= most:
+        return Check(title, True, f"{shown}.")
+    advice = "what is new is strange to the model, so doubt its alarms there, and train on rows of this kind"
+    return Check(title, False, f"{shown}: {advice}.")
 
 
 def active_units(active: ArrayLike) -> Check:
