@@ -142,7 +142,10 @@ CASES = (
     Case("denoising", "", (GAIN, OF_WIENER)),
     Case("denoising", "dropout=0.2", (OF_LINEAR,)),
     *(Case("denoising", f"noise={noise}", (GAIN, OF_LINEAR)) for noise in ("salt_and_pepper", "masking", "dropout")),
-    Case("denoising", "", (GAIN, OF_LINEAR), tennessee_eastman, "TEP"),
+    *(
+        Case("denoising", options, (GAIN._replace(low=None), OF_LINEAR), tennessee_eastman, "TEP")
+        for options in ("", "latent=52 widths=208")
+    ),
     Case(
         "anomaly",
         "",

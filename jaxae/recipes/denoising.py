@@ -184,7 +184,7 @@ def controls(study: "Study") -> dict[str, float]:
 
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
-    """Return whether it comes near the best linear filter, and is no better on the rows it has seen."""
+    """Return whether it comes near the best linear filter, its code is large enough, and seen rows are no better."""
     import jax
     import numpy as np
 
@@ -193,7 +193,15 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         float(np.mean(error(study.variables, study.batch(part), jax.random.fold_in(key, 0))))
         for part in ("train", "validation")
     )
+    lost, added = metrics["clean_mean_squared_error"], ja.metrics.mean_squared_error(study.test, noisy(study))
+    few, columns = study.settings.latent, study.test.shape[1]
+    text = (
+        f"a code of {few} numbers loses {lost:.3g} squared scaled units of a row without noise; noise adds {added:.3g}"
+    )
+    if lost > added:
+        text += f": give it more numbers (latent={columns}, or less) and the layers as many (widths={4 * columns})"
     return [
+        ja.report.checks.Check("the code is large enough", lost <= added, f"{text}."),
         ja.report.checks.against_control(
             metrics["snr_gain"],
             controls["snr_gain"],
