@@ -91,8 +91,8 @@ class Denoise(Encode):
 class Detect(Encode):
     """Write how strange each row is: score, p-value, alarm, and what each variable contributes to the score."""
 
-    rate: float = 0.01
-    """Share of new normal rows that may raise an alarm."""
+    rate: float | None = None
+    """Share of new normal rows that may raise an alarm; default: that of the recipe's settings, else 0.01."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,21 +271,11 @@ def _train(command: Train, arguments: list[str], stopped: list[int]) -> None:
         seed=command.seed,
         seeds=command.seeds,
         sweep=sweep,
-        pretrained=None if command.init is None else _encoder(command.init),
+        init=None if command.init is None else study.load(command.init, recipes.find),
         progress=progress,
         command=shlex.join(["jaxae", *arguments]),
     )
     _summary(folder)
-
-
-def _encoder(folder: Path) -> dict[str, Any]:
-    """Return the encoder's parameters of a trained folder."""
-    from jaxae import study
-
-    params = study.load(folder, recipes.find).study.variables["params"]
-    if "encoder" not in params:
-        raise ValueError(f"{folder} has no encoder to begin with; it has {', '.join(params)}")
-    return {"encoder": params["encoder"]}
 
 
 def _summary(folder: Path) -> None:
@@ -314,9 +304,9 @@ def _use(command: Any) -> None:
     from jaxae import data, study
 
     trained = study.load(command.folder, recipes.find, command.member)
-    # Before any file is read.
     needed = {Probe: "encode", Decompress: "compress"}
     trained.require(needed.get(type(command), type(command).__name__.lower()))
+    _check_options(command, trained)
     columns = trained.study.scaling.columns
     text: dict[str, Any] = {}
     remarks: dict[str, Any] = {}
@@ -337,7 +327,7 @@ def _use(command: Any) -> None:
         case Compress():
             found = study.compress(trained, _rows(command, trained).values, command.out, bits=command.bits)
             print(
-                f"{found.bytes:,} bytes, {found.original_bytes / found.bytes:.1f} times smaller than float32: "
+                f"{found.bytes:,} bytes, {found.bytes / found.original_bytes:.1%} of the rows as float32: "
                 f"{command.out}"
                 f"\nmean squared error {found.error:.4g} scaled units, of which {found.error_unquantised:.4g} without "
                 "quantisation"
@@ -359,20 +349,52 @@ def _use(command: Any) -> None:
     print(f"{len(values)} rows, {len(text) + len(names) + len(remarks)} columns: {command.out}")
 
 
+def _check_options(command: Any, trained: "Trained") -> None:
+    """Refuse, before any file is read, options that cannot be and a place to write where something would be lost."""
+    from jaxae import checks, data
+
+    match command:
+        case Detect():
+            checks.fraction("rate", _rate(command, trained), open_ends=True)
+        case Compress():
+            checks.whole("bits", command.bits, high=16)
+        case Sample():
+            checks.whole("rows", command.rows)
+    if isinstance(command, Probe):
+        return
+    if isinstance(command, Compress):
+        if command.out.suffix != ".npz":
+            raise ValueError(f"{command.out} must end in .npz, which is what the codes are written as")
+    else:
+        data.check_target(command.out, words=("because",) if isinstance(command, Detect) else ())
+    own = command.folder.resolve()
+    if own in command.out.resolve().parents:
+        raise ValueError(f"{command.out} lies in the trained folder {command.folder}: write it elsewhere")
+    given = getattr(command, "data", None)
+    if given is not None and command.out.resolve() == given.resolve():
+        raise ValueError(f"--out is the file that --data names, {given}, which would be lost: write to another one")
+
+
+def _rate(command: Detect, trained: "Trained") -> float:
+    return getattr(trained.study.settings, "rate", 0.01) if command.rate is None else command.rate
+
+
 def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, Any]]:
     """Return drawn rows, with the conditions that they were drawn for."""
     import jax
     import numpy as np
 
     key, columns, known = jax.random.key(command.seed), trained.study.scaling.columns, trained.study.conditions
-    given = {name: values.split(",") for name, values in _pairs("--given", command.given).items()}
+    pairs = _pairs("--given", command.given)
+    whole = {} if known is None else dict(zip(known.names, known.levels, strict=True))
+    # A word may hold a comma itself.
+    given = {
+        name: [values] if values in (whole.get(name) or ()) else values.split(",") for name, values in pairs.items()
+    }
     if known is None:
         if given:
             raise ValueError(f"--given names {', '.join(given)}, but this model is conditioned on nothing")
         return trained.sample(key, command.rows), columns, {}
-    from jaxae import checks
-
-    checks.whole("rows", command.rows)
     each: Any = {name: np.repeat(np.asarray(column), command.rows) for name, column in known.product(given).items()}
     values = trained.sample(key, len(next(iter(each.values()))), each)
     numbers = [name for name, column in each.items() if column.dtype.kind == "f"]
@@ -384,8 +406,10 @@ def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, 
     """Return figures of each row of data, its stamp, which are whole, and which variables make it strange."""
     import numpy as np
 
-    rows = _rows(command, trained)
-    found = trained.detect(rows.values, rate=command.rate, conditions=rows.conditions)
+    rows, rate = _rows(command, trained), _rate(command, trained)
+    found = trained.detect(rows.values, rate=rate, conditions=rows.conditions)
+    if command.data is None:
+        print("the model was trained and calibrated on these rows: new ones may seem stranger to it", file=sys.stderr)
     names = trained.study.scaling.names
     columns = {"score": found.score, "p_value": found.p_value, "alarm": found.alarm}
     whole: tuple[str, ...] = ("alarm",)
@@ -398,8 +422,8 @@ def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, 
     text = {rows.stamp: list(rows.stamps)} if rows.stamp else {}
     values = np.column_stack([*columns.values(), found.contributions])
     print(
-        f"{found.alarm.sum()} alarms in {len(values)} rows, of which about {command.rate * len(values):.3g} would be "
-        "raised by normal rows alone",
+        f"{found.alarm.sum()} alarms in {len(values)} rows, of which about {rate * len(values):.3g} would be "
+        f"raised by normal rows alone, at a rate of {rate:g}",
         file=sys.stderr,
     )
     return values, (*columns, *(f"contribution_{name}" for name in names)), text, whole, {"because": because}
@@ -411,12 +435,15 @@ def _probe(command: Probe, trained: "Trained") -> None:
     from sklearn.decomposition import PCA
     from sklearn.model_selection import StratifiedKFold
 
-    from jaxae import checks, data, metrics, study
+    from jaxae import checks, metrics
 
     checks.whole("folds", command.folds, low=2)
-    rows = _rows(command, trained)
-    table = data.read(command.data, impute=command.impute, keep=(command.label,))
-    labels = np.asarray(study.set_aside(table, [command.label])[1][command.label])
+    if hasattr(trained.recipe, "examples"):
+        raise ValueError("codes of this model are of windows, not of rows, so labels of rows cannot be probed")
+    rows = _rows(command, trained, label=command.label)
+    if rows.labels is None:
+        raise ValueError(f"{command.data} holds no labels: give a file with a column of them, or a folder with MNIST's")
+    labels = rows.labels
     kinds, counts = np.unique(labels, return_counts=True)
     if len(kinds) < 2 or counts.min() < command.folds:
         raise ValueError(
@@ -436,14 +463,16 @@ def _probe(command: Probe, trained: "Trained") -> None:
         print(f"{name}: {np.mean(accuracies):.4f} ± {np.std(accuracies):.4f} accuracy over {command.folds} folds")
 
 
-def _rows(command: Any, trained: "Trained") -> "Source":
+def _rows(command: Any, trained: "Trained", label: str | None = None) -> "Source":
     """Return the rows of a file, or those that the model was trained on, with missing values filled as asked."""
     from jaxae import data
 
     of_training, columns = trained.config["data"], trained.study.scaling.columns
-    how = command.impute or of_training["impute"]
+    # Without --data it is the same rows, so filled in the same way.
+    how = (command.impute if command.data is not None else None) or of_training["impute"]
+    fills = dict(zip(columns, of_training["fills"][how], strict=True)) if how else None
     if command.data is not None:
-        rows = trained.read(command.data, dict(zip(columns, of_training["fills"][how], strict=True)) if how else None)
+        rows = trained.read(command.data, fills, label)
     else:
         path = Path(of_training["source"])
         if not path.is_absolute():
@@ -452,7 +481,7 @@ def _rows(command: Any, trained: "Trained") -> "Source":
             raise ValueError(
                 f"the data that the model was trained on are no longer at {path}: name rows with --data FILE"
             )
-        rows = trained.read(path, of_training["impute"])
+        rows = trained.read(path, fills)
         if data.fingerprint(rows.values) != of_training["fingerprint"]:
             raise ValueError(
                 f"{path} has changed since the model was trained on it: if it is what you want, name it with --data"

@@ -851,7 +851,7 @@ def test_imputation_by_values_of_earlier_rows(tmp_path):
     path.write_text("a,b\n,1\n,2\n")
     table = data.read(path, impute={"a": 7.5, "b": 0.0})
     np.testing.assert_array_equal(table.values, [[7.5, 1], [7.5, 2]])
-    assert "filled with the value of earlier rows, 7.5" in table.notes[0]
+    assert "filled with that of the rows that train, 7.5" in table.notes[0]
     with pytest.raises(ValueError, match=r"column 'a' of .* has no value in any row"):
         data.read(path, impute={"b": 0.0})
 

@@ -181,8 +181,12 @@ class TestDetect:
     @pytest.mark.parametrize(
         ("label", "header", "words"),
         [
-            ("falt", f"{HEADER},fault", "there is no column 'falt'; there is: fault"),
-            ("fault", f"{HEADER},fault", "must hold numbers, and holds 'yes'"),
+            ("falt", f"{HEADER},fault", "bad.csv has no column 'falt'; it has 'fault'"),
+            (
+                "fault",
+                f"{HEADER},fault",
+                "fault must hold 0 for normal rows and another number for anomalies; row 1 holds 'yes'",
+            ),
         ],
     )
     def test_labels_that_are_none(self, capsys, tmp_path, label, header, words):
@@ -199,6 +203,73 @@ class TestDetect:
             tmp_path / "r",
         )
         assert words in said and not (tmp_path / "r").exists()
+
+    @pytest.mark.parametrize(
+        ("labels", "words"),
+        [
+            ([1] * 40, "fault marks every row as an anomaly: 0 must stand for the normal ones"),
+            ([0, 0, "", *[1] * 37], "fault has no value in row 3: write 0 for normal rows and 1 for anomalies"),
+        ],
+    )
+    @pytest.mark.parametrize("recipe", ["anomaly", "series"])
+    def test_labels_are_never_filled_in(self, capsys, tmp_path, recipe, labels, words):
+        write(tmp_path / "bad.csv", f"{HEADER},fault", [(*row, y) for row, y in zip(plant(40, 0), labels, strict=True)])
+        options = ("--data", tmp_path / "bad.csv", "--set", "label=fault", "--impute", "mean", "--out", tmp_path / "r")
+        assert words in refused(capsys, "train", recipe, *options)
+
+    def test_by_default_at_the_rate_of_the_settings(self, capsys, folder, tmp_path):
+        run("detect", folder / "anomaly", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
+        assert "at a rate of 0.05" in capsys.readouterr().err
+
+    def test_a_broken_reading_is_an_alarm(self, folder, tmp_path):
+        write(tmp_path / "broken.csv", HEADER, [plant(1, 2)[0], [1e30, 100, -3, 7, 1]])
+        run("detect", folder / "anomaly", "--data", tmp_path / "broken.csv", "--out", tmp_path / "a.csv")
+        assert columns(tmp_path / "a.csv")["alarm"] == ["0", "1"]
+
+    def test_a_row_is_as_strange_alone_as_among_others(self, tmp_path):
+        """Of whole numbers many rows are equal, so their scores must be, whatever the size of the batch."""
+        rows = np.random.default_rng(3).integers(0, 3, (400, 4))
+        write(tmp_path / "whole.csv", "a,b,c,d", rows)
+        words = ("--set", "batch_size=50", "epochs=3", "widths=8", "latent=2")
+        run("train", "anomaly", "--data", tmp_path / "whole.csv", *words, "--out", tmp_path / "run", "--no-cache")
+        trained = study.load(tmp_path / "run", recipes.find)
+        together = trained.detect(rows.astype(float), rate=0.1).p_value
+        alone = [trained.detect(row[None].astype(float), rate=0.1).p_value[0] for row in rows[:30]]
+        np.testing.assert_array_equal(together[:30], alone)
+
+    def test_words_have_no_place_in_an_array(self, capsys, folder, tmp_path):
+        words = ("--data", folder / "new.csv", "--out", tmp_path / "a.npy")
+        assert "can hold no words, and 'because' are words" in refused(capsys, "detect", folder / "anomaly", *words)
+
+
+class TestPlacesToWrite:
+    @pytest.mark.parametrize("operation", ["encode", "reconstruct", "detect"])
+    def test_not_over_the_rows_themselves(self, capsys, folder, tmp_path, operation):
+        shutil.copy(folder / "new.csv", tmp_path / "rows.csv")
+        words = ("--data", tmp_path / "rows.csv", "--out", tmp_path / "." / "rows.csv")
+        assert "which would be lost" in refused(capsys, operation, folder / "anomaly", *words)
+        assert (tmp_path / "rows.csv").read_bytes() == (folder / "new.csv").read_bytes()
+
+    def test_not_into_the_trained_folder(self, capsys, folder):
+        before = (folder / "anomaly" / "scores.csv").read_bytes()
+        words = ("--data", folder / "new.csv", "--out", folder / "anomaly" / "scores.csv")
+        assert "lies in the trained folder" in refused(capsys, "encode", folder / "anomaly", *words)
+        assert (folder / "anomaly" / "scores.csv").read_bytes() == before
+
+
+class TestDamagedFolders:
+    @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+    @pytest.mark.parametrize("content", ["{}", "[]", "{"])
+    def test_what_does_not_describe_a_model(self, capsys, folder, tmp_path, name, content):
+        shutil.copytree(folder / "anomaly", tmp_path / "run")
+        (tmp_path / "run" / name).write_text(content)
+        said = refused(capsys, "encode", tmp_path / "run", "--data", folder / "new.csv", "--out", tmp_path / "x.csv")
+        assert "does not describe a trained model" in said or "is no trained folder" in said
+
+    def test_only_alarms_need_the_reference(self, folder, tmp_path):
+        shutil.copytree(folder / "anomaly", tmp_path / "run")
+        (tmp_path / "run" / "reference.npy").unlink()
+        run("encode", tmp_path / "run", "--data", folder / "new.csv", "--out", tmp_path / "x.csv")
 
 
 class TestDetectInASeries:
@@ -226,6 +297,45 @@ class TestDetectInASeries:
         assert any("not evenly spaced" in note and "1 longer than the usual 60 s" in note for note in notes)
         assert any("1 of 0 s" in note for note in notes)
 
+    @pytest.mark.parametrize(
+        ("stamps", "words"),
+        [
+            ([f"2024-01-01T00:{i // 60:02d}:{i % 60:02d}+01:00" for i in range(300)], None),
+            ([f"2024-01-01T00:00:{i // 10:02d}.{i % 10}" for i in range(300)], None),
+            ([str(1_700_000_000 + 60 * i) for i in range(300)], "when rises from every point to the next: if it says"),
+        ],
+    )
+    def test_stamps_of_every_kind(self, tmp_path, stamps, words):
+        recipe = recipes.find("series")
+        write(tmp_path / "s.csv", "when,value", zip(stamps, np.sin(np.arange(300) / 4), strict=True))
+        source = recipe.read(recipe.Settings(), tmp_path / "s.csv", None, None)
+        assert [note for note in source.notes if "evenly" in note] == []
+        if words is None:
+            assert source.stamp == "when" and source.columns == ("value",)
+        else:
+            assert any(words in note for note in source.notes) and source.columns == ("when", "value")
+            named = recipe.read(recipe.Settings(stamp="when"), tmp_path / "s.csv", None, None)
+            assert named.stamps == tuple(stamps) and named.columns == ("value",)
+
+    def test_labelled_points_do_not_calibrate(self, tmp_path):
+        """Half of the calibration points are labelled: the threshold is that of the others."""
+        wave = np.sin(np.arange(1000) / 4) + 0.05 * np.random.default_rng(4).normal(size=1000)
+        wave[550:580] += 3
+        label = np.isin(np.arange(1000), np.arange(545, 590)).astype(int)
+        rows = np.column_stack([wave, label])
+        write(tmp_path / "s.csv", "value,fault", rows)
+        words = ("length=24", "widths=8", "latent=2", "epochs=3", "batch_size=50", "rate=0.05", "label=fault")
+        run("train", "series", "--data", tmp_path / "s.csv", "--set", *words, "--out", tmp_path / "r", "--no-cache")
+        assert len(np.load(tmp_path / "r" / "reference.npy")) == 100 - 45
+        found = json.loads((tmp_path / "r" / "config.json").read_text())["data"]["notes"]
+        assert not any("learn from" in note for note in found)
+
+    def test_rows_without_anything_normal(self, capsys, tmp_path):
+        label = (np.arange(1000) >= 600).astype(int)
+        write(tmp_path / "s.csv", "value,fault", np.column_stack([np.sin(np.arange(1000) / 4), label]))
+        words = ("--data", tmp_path / "s.csv", "--set", "label=fault", "--out", tmp_path / "r")
+        assert "fault marks all points of the last 40 %" in refused(capsys, "train", "series", *words)
+
     def test_fewer_points_than_a_window(self, capsys, folder, tmp_path):
         lines = (folder / "sensor.csv").read_text().splitlines()
         (tmp_path / "short.csv").write_text("\n".join(lines[:20]) + "\n")
@@ -236,7 +346,7 @@ class TestDetectInASeries:
 
     def test_stamps_that_do_not_exist(self, capsys, folder, tmp_path):
         words = ("--data", folder / "sensor.csv", "--set", "stamp=wen", "--out", tmp_path / "run")
-        assert "there is no column with words 'wen'; there is: when" in refused(capsys, "train", "series", *words)
+        assert "sensor.csv has no column 'wen'; it has 'when'" in refused(capsys, "train", "series", *words)
 
 
 class TestCompress:
@@ -333,11 +443,21 @@ class TestProbe:
             (("--label", "knd"), "kinds.csv has no column 'knd'; it has 'kind'"),
             (("--label", "kind", "--folds", "1"), "folds is 1, but must be a whole number ≥ 2"),
             (("--label", "kind", "--folds", "150"), "each on 150 rows or more"),
-            (("--label", "pressure"), "at least two values, each on 5 rows or more"),
+            (("--label", "pressure"), "pressure is a column that the model was trained on"),
         ],
     )
     def test_labels_that_cannot_be_probed(self, capsys, folder, kinds, options, words):
         assert words in refused(capsys, "probe", folder / "anomaly", "--data", kinds, *options)
+
+    def test_codes_of_windows(self, capsys, folder):
+        words = ("--data", folder / "sensor.csv", "--label", "when")
+        assert "codes of this model are of windows" in refused(capsys, "probe", folder / "series", *words)
+
+    def test_a_row_without_a_label(self, capsys, folder, tmp_path):
+        rows = [(*row, kind) for row, kind in zip(plant(20, 8), ["a", "b"] * 9 + ["", "a"], strict=True)]
+        write(tmp_path / "gap.csv", f"{HEADER},kind", rows)
+        words = ("--data", tmp_path / "gap.csv", "--label", "kind")
+        assert "kind has no value in row 19" in refused(capsys, "probe", folder / "anomaly", *words)
 
 
 class TestGiven:
@@ -400,11 +520,24 @@ class TestGiven:
         words = ("--data", tmp_path / "less.csv", "--out", tmp_path / "x.csv")
         assert "grade" in refused(capsys, "encode", folder / "conditional", *words)
 
+    def test_words_may_hold_a_comma_and_look_like_numbers(self, tmp_path):
+        rng = np.random.default_rng(0)
+        kinds = ['"brass, hard"', "01", "02"]
+        rows = [(*row, kinds[i % 3]) for i, row in enumerate(rng.normal(size=(90, 2)))]
+        write(tmp_path / "k.csv", "a,b,kind", rows)
+        words = ("--set", "condition=kind", "batch_size=20", "epochs=1", "widths=8", "latent=1")
+        run("train", "conditional-vae", "--data", tmp_path / "k.csv", *words, "--out", tmp_path / "r", "--no-cache")
+        run("sample", tmp_path / "r", "--given", "kind=brass, hard", "--rows", "2", "--out", tmp_path / "x.csv")
+        assert columns(tmp_path / "x.csv")["kind"] == ["brass, hard"] * 2
+        write(tmp_path / "one.csv", "a,b,kind", [(1, 2, "01"), (1, 2, "02")])
+        run("encode", tmp_path / "r", "--data", tmp_path / "one.csv", "--out", tmp_path / "z.csv")
+
     @pytest.mark.parametrize(
         ("condition", "words"),
         [
             ("condition=temprature", "grades.csv has no column 'temprature'; it has 'temperature'"),
             ("condition=a,b,temperature,grade", "grades.csv has no column beside 'a', 'b', 'temperature', 'grade'"),
+            ("condition=grade,grade", "condition is grade,grade, which names a column twice"),
             ("one_hot=grade", "there is no condition 'grade'; there is: temperature"),
         ],
     )
@@ -430,6 +563,15 @@ class TestInit:
             )
         assert not np.allclose(new["decoder"]["Dense_0"]["kernel"], old["decoder"]["Dense_0"]["kernel"])
 
+        config = json.loads((tmp_path / "run" / "config.json").read_text())
+        assert config["init"]["folder"] == str(folder / "anomaly") and len(config["init"]["sha256"]) == 64
+
+    def test_columns_in_another_order(self, capsys, folder, tmp_path):
+        write(tmp_path / "o.csv", ",".join(reversed(HEADER.split(","))), plant(60, 0)[:, ::-1])
+        words = ("autoencoder", "--data", tmp_path / "o.csv", "--set", "widths=16", "latent=2", "batch_size=20")
+        said = refused(capsys, "train", *words, "--init", folder / "anomaly", "--out", tmp_path / "run")
+        assert "it must be the same columns in the same order" in said
+
     def test_an_encoder_of_another_shape(self, capsys, folder, tmp_path):
         words = ("autoencoder", "--data", folder / "plant.csv", "--set", "widths=17", "latent=2")
         said = refused(capsys, "train", *words, "--init", folder / "anomaly", "--out", tmp_path / "run")
@@ -440,6 +582,30 @@ class TestInit:
         assert "has no encoder to begin with" in refused(capsys, "train", *words)
         words = ("autoencoder", "--init", tmp_path / "nowhere", "--out", tmp_path / "run")
         assert "nowhere" in refused(capsys, "train", *words)
+
+
+def test_missing_values_become_what_the_training_rows_say(tmp_path):
+    """A value far from the others in a row that does not train says nothing about the fill."""
+    rows = plant(100, 0)
+    cells = [[*row] for row in rows]
+    cells[3][1] = cells[50][1] = ""
+    write(tmp_path / "gaps.csv", HEADER, cells)
+    words = ("--impute", "mean", "--set", "batch_size=20", "epochs=1", "widths=8", "latent=2", "--no-cache")
+    run("train", "autoencoder", "--data", tmp_path / "gaps.csv", *words, "--out", tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    fill = config["data"]["fills"]["mean"][1]
+    assert (
+        f"2 missing values of 'flow' were filled with the mean of the training rows, {fill:.6g}"
+        in (config["data"]["notes"])
+    )
+    present = np.delete(rows[:, 1], [3, 50])
+    assert fill != pytest.approx(present.mean(), rel=1e-9)  # not that of the whole file
+    run("encode", tmp_path / "run", "--out", tmp_path / "codes.csv")  # the same rows, filled in the same way
+
+
+def test_a_share_of_the_dense_part_is_a_fraction():
+    with pytest.raises(ValueError, match="weight is 5"):
+        recipes.find("sparse").Settings(penalty="top_k", weight=5.0)
 
 
 def test_twenty_sparse_autoencoders_in_one_population_stay_finite(tmp_path):

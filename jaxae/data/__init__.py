@@ -1,7 +1,7 @@
 """Files and synthetic sources to arrays, and back: tables with their column names, scalings, splits."""
 
 from jaxae.data.conditions import Conditions, conditions
-from jaxae.data.files import Table, fingerprint, read, write
+from jaxae.data.files import Table, check_target, fingerprint, read, write
 from jaxae.data.images import Images, images
 from jaxae.data.scaling import Scaling, min_max, split, standard
 from jaxae.data.sources import (
@@ -31,6 +31,7 @@ __all__ = [
     "Series",
     "Table",
     "anomalies",
+    "check_target",
     "conditional",
     "conditional_mean",
     "conditions",

@@ -66,6 +66,24 @@ class Conditions(NamedTuple):
         ]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
+    def parsed(self, text: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the conditions of a file's words: numbers where they are continuous, else the words themselves.
+
+        Example:
+            >>> conditions({"t": [3.0, 5.0], "site": ["01", "02"]}).parsed({"t": ["4"], "site": ["01"]})
+            {'t': array([4.]), 'site': ['01']}
+        """
+        found: dict[str, Any] = {}
+        for name, words in zip(self.names, self.levels, strict=True):
+            cells = list(text[name])
+            # A level of numbers can be written in several ways.
+            found[name] = (
+                _numbers(name, cells)
+                if words is None
+                else [cell if cell in words or not _is_number(cell) else _shortest(float(cell)) for cell in cells]
+            )
+        return found
+
     def outside(self, columns: Mapping[str, Any]) -> list[str]:
         """Return in words which continuous conditions leave the range of the training rows."""
         found = []
@@ -192,6 +210,9 @@ def _one_hot(name: str, words: tuple[str, ...], column: Any) -> np.ndarray:
     given = [_shortest(value) for value in column]
     for word in given:
         if word not in words:
-            raise ValueError(f"{name} is {word!r}, but the model knows {listed(checks.nearest(word, words))}")
+            raise ValueError(
+                f"{name} is {word!r}, but the model knows {listed(checks.nearest(word, words))}, the words of its "
+                "training rows"
+            )
     places = {word: place for place, word in enumerate(words)}
     return np.eye(len(words))[[places[word] for word in given]]

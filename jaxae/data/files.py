@@ -15,7 +15,7 @@ import numpy as np
 from jaxae.checks import nearest
 from jaxae.data.formats import Contents, headerless, listed, numbers, opened
 
-__all__ = ["Table", "fingerprint", "read", "write"]
+__all__ = ["Table", "check_target", "fingerprint", "read", "write"]
 
 
 class Table(NamedTuple):
@@ -26,12 +26,14 @@ class Table(NamedTuple):
         columns: The d names.
         notes: What was left out or filled in, in words.
         text: The columns that hold no numbers, and those that were to be kept as they stand; "" where a cell is empty.
+        filled: (n, d) bool, where a value was missing and filled in; None where none was.
     """
 
     values: np.ndarray
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
     text: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    filled: np.ndarray | None = None
 
 
 def read(
@@ -98,8 +100,10 @@ def read(
     words = {name: _words(cells[name]) for name in text if not cells[name].dtype.is_nested()}
     if not names:
         raise ValueError(f"{path} has no numeric column" + (f"; its columns are {listed(text)}" if text else ""))
-    values, filled = _filled(path, values, names, impute)
-    return Table(values, names, tuple(notes + filled), MappingProxyType({**aside, **words}))
+    missing = np.isnan(values)
+    values, fills = _filled(path, values, names, impute)
+    kept = MappingProxyType({**aside, **words})
+    return Table(values, names, tuple(notes + fills), kept, missing if missing.any() else None)
 
 
 def _names(columns: Sequence[str]) -> tuple[str, ...]:
@@ -204,7 +208,7 @@ def _filled(
             raise ValueError(f"column {names[column]!r} of {path} has missing values, but impute names no value for it")
         gaps, present = missing[:, column], values[~missing[:, column], column]
         if names[column] in known:
-            fill, how = known[names[column]], "the value of earlier rows"
+            fill, how = known[names[column]], "that of the rows that train"
         else:
             fill, how = float(np.mean(present) if impute == "mean" else np.median(present)), f"its {impute}"
         values[gaps, column] = fill
@@ -249,21 +253,16 @@ def write(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet", ".npy"):
-        raise ValueError(f"{path} has no suffix that can be written; those that can: .csv, .parquet, .npy")
+    check_target(path, words=(*(text or {}), *(remarks or {})))
     before, after = ({name: tuple(cells) for name, cells in (part or {}).items()} for part in (text, remarks))
     names = _names((*before, *columns, *after))[len(before) : len(before) + len(columns)]
     array = _writable(values, names)
-    _fitting(path, array, names, (*before.items(), *after.items()), whole)
+    _fitting(array, names, (*before.items(), *after.items()), whole)
     if suffix == ".csv" and headerless(names):
         raise ValueError(
             f"the columns {listed(names)} are numbers: a CSV file with them would be read as one without a header; "
             "give them other names, or write .parquet"
         )
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the name of a file in it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as file:
@@ -273,6 +272,34 @@ def write(
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_target(path: str | os.PathLike[str], *, words: Sequence[str] = ()) -> None:
+    """Refuse a place that `write` cannot write to, before anything is computed for it.
+
+    Args:
+        path: The file.
+        words: Columns of words that it has to hold.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        ValueError: The suffix is none that can be written, or can hold no words, or the place is a folder.
+
+    Example:
+        >>> check_target("alarms.npy", words=["because"])
+        Traceback (most recent call last):
+        ValueError: alarms.npy can hold no words, and 'because' are words: write .csv or .parquet
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet", ".npy"):
+        raise ValueError(f"{path} has no suffix that can be written; those that can: .csv, .parquet, .npy")
+    if words and suffix == ".npy":
+        raise ValueError(f"{path} can hold no words, and {listed(words)} are words: write .csv or .parquet")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
 
 
 def _writable(values: Any, names: tuple[str, ...]) -> np.ndarray:
@@ -293,15 +320,11 @@ def _writable(values: Any, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _fitting(
-    path: Path,
     array: np.ndarray,
     names: tuple[str, ...],
     words: Sequence[tuple[str, tuple[str, ...]]],
     whole: Sequence[str],
 ) -> None:
-    if words and path.suffix.lower() == ".npy":
-        named = listed([name for name, _ in words])
-        raise ValueError(f"{path} can hold no words, and {named} are words: write .csv or .parquet")
     for name, cells in words:
         if len(cells) != len(array):
             raise ValueError(f"column {name!r} has {len(cells)} words for {len(array)} rows")

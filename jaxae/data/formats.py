@@ -98,6 +98,12 @@ def _text(path: Path, separator: str) -> Contents:
     import polars as pl
 
     content = _content(path).lstrip(b"\r\n")
+    first_line = content.split(b"\n", 1)[0]
+    if b";" in first_line and separator.encode() not in first_line:
+        raise ValueError(
+            f"{path} separates its values by ';'; write it with {separator!r} between the values and a point before "
+            "decimals"
+        )
     try:
         frame = pl.read_csv(io.BytesIO(content), has_header=False, infer_schema=False, separator=separator)
     except pl.exceptions.PolarsError as error:
@@ -113,8 +119,6 @@ def _text(path: Path, separator: str) -> Contents:
     digits = [cell for cell in first if _is_number(cell)]
     if named and digits:
         notes.append(f"the first row of {path.name} is its header, though it holds numbers: {listed(digits)}")
-    if len(names) == 1 and ";" in first[0]:
-        raise ValueError(f"{path} separates its values by ';'; write it with {separator!r} between the values")
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
     kept = int(filled[-1]) + 1 if len(filled) else 0
     if kept < len(frame):

@@ -101,16 +101,16 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
 
     from jaxae import study
 
-    table = ja.data.read(path, impute=impute)
     if settings.label is None:
-        return study.Source(table.values, table.columns, None, table.notes)
-    table, aside = study.set_aside(table, [settings.label])
-    labels = (study.numeric(settings.label, aside[settings.label]) != 0).astype(int)
+        table = ja.data.read(path, impute=impute)
+        return study.Source(table.values, table.columns, None, table.notes, filled=table.filled)
+    table = ja.data.read(path, impute=impute, keep=(settings.label,))
+    labels = study.marked(settings.label, table.text[settings.label])
     normal = np.flatnonzero(labels == 0)
     split = ja.data.split(key, len(normal), fractions=tuple(PARTS.values()))
     parts = {part: normal[number] for part, number in zip(PARTS, split, strict=True)}
     parts["test"] = np.concatenate([parts["test"], np.flatnonzero(labels)])
-    return study.Source(table.values, table.columns, labels, table.notes, parts=parts)
+    return study.Source(table.values, table.columns, labels, table.notes, parts=parts, filled=table.filled)
 
 
 def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":

@@ -68,6 +68,8 @@ class Settings:
         checks.settings(self)
         if not self.condition:
             raise ValueError("condition is empty, but this model needs at least one: name columns, condition=a,b")
+        if len(set(self.condition)) < len(self.condition):
+            raise ValueError(f"condition is {','.join(self.condition)}, which names a column twice: give it once")
         checks.known("condition", self.one_hot, self.condition)
 
 
@@ -88,7 +90,7 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
 
     table = ja.data.read(path, impute=impute, keep=settings.condition)
     table, conditions = set_aside(table, settings.condition)
-    return Source(table.values, table.columns, notes=table.notes, conditions=conditions)
+    return Source(table.values, table.columns, notes=table.notes, conditions=conditions, filled=table.filled)
 
 
 def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
@@ -126,9 +128,12 @@ def sample(model: Any, key: "Key", n: int, cond: Any) -> "Array":
 def errors(study: "Study", rows: Any, cond: Any) -> Any:
     """Return the squared error of every entry in units of its learned variance."""
     import jax.numpy as jnp
+    import numpy as np
 
     likelihood = study.bound.decode(encode(study.bound, rows, cond), cond)
-    return (rows - likelihood.mean) ** 2 * jnp.exp(-likelihood.logvar)
+    mean, precision = (np.asarray(part) for part in (likelihood.mean, jnp.exp(-likelihood.logvar)))
+    # In float64, so that a broken reading of 1e30 is an alarm and not an overflow.
+    return (rows.astype(np.float64) - mean) ** 2 * precision
 
 
 def learner(model: Any, settings: Settings, steps: int, *, learning_rate: Any, beta: Any) -> "Learner":

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from jaxae.types import Array, Key, Learner, Score
 
 COPIES = 64
-"""Noisy copies of every training row that the linear filter is fitted on, at least."""
+"""Noisy copies of every training row that the linear filter is fitted on, at most, but for few rows of many columns."""
+FITTED = 200_000
+"""Noisy rows that the linear filter is fitted on, at most, but at least one copy of each."""
 UNITS = {
     "loss": "squared scaled units per row",
     "snr_before": "dB",
@@ -171,11 +173,11 @@ def linear(study: "Study") -> Any:
     settings = study.settings
     if settings.noise == "gaussian" and settings.range == "standard":
         return ja.metrics.wiener(study.train, settings.scale)
-    copies = jax.random.split(
-        jax.random.fold_in(study.key, 0), max(COPIES, 50 * study.train.shape[1] // len(study.train))
-    )
+    n, columns = study.train.shape
+    count = max(1, min(COPIES, FITTED // n), 50 * columns // n)
+    copies = jax.random.split(jax.random.fold_in(study.key, 0), count)
     corrupted = np.asarray(jax.vmap(corruption(settings, settings.noise), (0, None))(copies, study.train))
-    return ja.metrics.linear_filter(np.tile(study.train, (len(copies), 1)), corrupted.reshape(-1, study.train.shape[1]))
+    return ja.metrics.linear_filter(np.tile(study.train, (count, 1)), corrupted.reshape(-1, columns))
 
 
 def controls(study: "Study") -> dict[str, float]:

@@ -105,30 +105,47 @@ def parts_in_time(points: int) -> dict[str, Any]:
 
 def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
     """Return the points of a file in their order, their stamps, and their labels where it has them."""
-    from jaxae import checks
-    from jaxae.study import Source, numeric, set_aside
+    import numpy as np
 
-    table = ja.data.read(path, impute=impute)
+    from jaxae.study import Source, marked
+
+    kept = tuple(name for name in (settings.stamp, settings.label) if name is not None)
+    table = ja.data.read(path, impute=impute, keep=kept)
     notes = list(table.notes)
-    stamp = settings.stamp or next((name for name, cells in table.text.items() if times(cells) is not None), None)
+    words = {name: cells for name, cells in table.text.items() if name != settings.label}
+    stamp = settings.stamp or next((name for name, cells in words.items() if times(cells) is not None), None)
     stamps: tuple[str, ...] = ()
     if stamp is not None:
-        checks.known("column with words", [stamp], table.text)
         stamps = tuple(table.text[stamp])
         notes = [note for note in notes if stamp not in note]
         notes += irregularities(stamp, stamps)
+    else:
+        rising = [
+            name for name, column in zip(table.columns, table.values.T, strict=True) if (np.diff(column) > 0).all()
+        ]
+        notes += [f"{name} rises from every point to the next: if it says when, write stamp={name}" for name in rising]
+    parts = parts_in_time(len(table.values))
     labels = None
     if settings.label is not None:
-        table, aside = set_aside(table, [settings.label])
-        labels = (numeric(settings.label, aside[settings.label]) != 0).astype(int)
+        labels = marked(settings.label, table.text[settings.label])
+        if labels[parts["test"]].all() or labels[parts["calibration"]].all():
+            raise ValueError(
+                f"{settings.label} marks all points of the last 40 %, or of the tenth before them: alarms need normal "
+                "points there"
+            )
+        learned = int(labels[np.concatenate([parts["train"], parts["validation"]])].sum())
+        notes += (
+            [f"{learned} of the points to learn from are labelled anomalies: the model learns them"] if learned else []
+        )
     return Source(
         table.values,
         table.columns,
         labels,
         tuple(notes),
-        parts=parts_in_time(len(table.values)),
+        parts=parts,
         stamps=stamps,
         stamp=stamp,
+        filled=table.filled,
     )
 
 
@@ -139,7 +156,10 @@ def times(cells: Any) -> Any:
     import numpy as np
 
     try:
-        return np.asarray([datetime.datetime.fromisoformat(cell.strip()) for cell in cells], "datetime64[s]")
+        found = [datetime.datetime.fromisoformat(cell.strip()) for cell in cells]
+        # Those with a zone are compared in one zone; NumPy knows none.
+        utc = [at if at.tzinfo is None else at.astimezone(datetime.UTC).replace(tzinfo=None) for at in found]
+        return np.asarray(utc, "datetime64[ms]")
     except (ValueError, TypeError):
         return None
 
@@ -154,10 +174,10 @@ def irregularities(name: str, stamps: Any) -> list[str]:
     steps = np.diff(at).astype(np.int64)
     usual = int(np.median(steps))
     found = {
-        f"longer than the usual {usual} s": steps > usual,
+        f"longer than the usual {usual / 1000:g} s": steps > usual,
         "back": steps < 0,
         "of 0 s": steps == 0,
-        f"shorter than the usual {usual} s": (steps > 0) & (steps < usual),
+        f"shorter than the usual {usual / 1000:g} s": (steps > 0) & (steps < usual),
     }
     words = [f"{int(where.sum())} {kind}" for kind, where in found.items() if where.any()]
     if not words:
@@ -220,9 +240,12 @@ def errors(study: "Study", rows: Any, cond: Any = None) -> Any:
     An event spoils the reconstruction of whole windows, and so their mean also at normal points that lie near it; but
     each of those has a window without the event.
     """
+    import numpy as np
+
     windows, made, starts = reconstructed(study, rows)
     combine = ja.windows.least if study.settings.combine == "least" else ja.windows.join
-    return combine((windows - made) ** 2, starts, len(rows))
+    # In float64, so that a broken reading of 1e30 is an alarm and not an overflow.
+    return combine((windows.astype(np.float64) - made) ** 2, starts, len(rows))
 
 
 def events(settings: Settings, alarms: Any) -> Any:
@@ -278,7 +301,9 @@ def alarmed(study: "Study", scorer: Any) -> tuple[Any, Any, float]:
     """Return scores and alarms of the test points, and the threshold that the calibration points give."""
     from jaxae.detection import conformal_threshold
 
-    scores, threshold = scorer(study, "test"), conformal_threshold(scorer(study, "calibration"), study.settings.rate)
+    normal, labels = scorer(study, "calibration"), study.labels_of("calibration")
+    normal = normal if labels is None else normal[labels == 0]
+    scores, threshold = scorer(study, "test"), conformal_threshold(normal, study.settings.rate)
     return scores, scores > threshold, threshold
 
 
@@ -301,8 +326,9 @@ def judged(study: "Study", scorer: Any) -> dict[str, float]:
 def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
     """Return the error on the test points, and what the alarms among them are worth."""
     true = {} if study.labels is None else {"true_events": len(ja.windows.events(study.labels == 1))}
+    test = points(study, "test")
     return {
-        "mean_squared_error": float(errors(study, points(study, "test")).mean()),
+        "mean_squared_error": ja.metrics.mean_squared_error(test, reconstruct(study, test)),
         **true,
         **judged(study, own_score),
     }
@@ -323,8 +349,17 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         for rows in (study.train, study.validation)
     )
     # Scaled by the range of the training points.
-    test = points(study, "test")
+    test, rate = points(study, "test"), study.settings.rate
+    false = metrics.get("false_alarms", metrics.get("alarms_per_1000", 0.0)) / 1000
     found = [
+        ja.report.checks.against_control(
+            metrics["mean_squared_error"],
+            controls["mean_squared_error"],
+            name="mean squared error of the reconstruction",
+            control_name=CONTROLS["mean_squared_error"],
+            lower_is_better=True,
+        ),
+        ja.report.checks.between(false, 0.0, 3 * rate, name=f"share of alarms where {rate:g} is asked for"),
         ja.report.checks.generalisation_gap(seen, held_out, name="squared error of a window"),
         ja.report.checks.beyond_training_range(float(((test < 0) | (test > 1)).any(1).mean())),
     ]

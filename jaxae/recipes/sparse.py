@@ -77,6 +77,8 @@ class Settings:
 
         checks.settings(self, above_0=("learning_rate", "rate"), below_1=("rate",))
         checks.whole("k", self.k, high=self.latent, why=", the latent units")
+        if self.penalty == "top_k" and self.weight is not None:
+            checks.fraction("weight", self.weight)
 
 
 def source(settings: Settings, key: "Key") -> "Source":
@@ -242,6 +244,14 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         return ja.metrics.mean_squared_error(rows, np.asarray(decode(study.bound, encode(study.bound, rows))))
 
     found = [
+        # What the mean row reaches is about 1, since the columns are standardised.
+        ja.report.checks.against_control(
+            metrics["mean_squared_error"],
+            float(np.mean((study.test - study.train.mean(0)) ** 2)),
+            name="mean squared error",
+            control_name="the mean of the training rows",
+            lower_is_better=True,
+        ),
         ja.report.checks.silent_units(activity(study).any(0)),
         ja.report.checks.generalisation_gap(error(study.train), error(study.validation), name="mean squared error"),
     ]

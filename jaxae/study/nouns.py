@@ -14,7 +14,7 @@ from jaxae.learner import score
 from jaxae.result import Fit
 from jaxae.types import Batch, Key, Score, Variables
 
-__all__ = ["PARTS", "Source", "Study", "evidence", "numeric", "parsed", "process", "set_aside", "sweepable", "usable"]
+__all__ = ["PARTS", "Source", "Study", "evidence", "marked", "parsed", "process", "set_aside", "sweepable", "usable"]
 
 
 PARTS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -36,6 +36,7 @@ class Source(NamedTuple):
         stamps: n words that say when each row was, or none.
         stamp: the column that the stamps came from, or None.
         truth: what only made data know of themselves, for the figures: nothing is trained on it.
+        filled: (n, d) bool, where a value was missing and filled in; None where none was.
     """
 
     values: np.ndarray
@@ -47,6 +48,7 @@ class Source(NamedTuple):
     stamps: tuple[str, ...] = ()
     stamp: str | None = None
     truth: Any = None
+    filled: np.ndarray | None = None
 
 
 class Study(NamedTuple):
@@ -159,11 +161,25 @@ def parsed(words: Sequence[str]) -> np.ndarray | tuple[str, ...]:
         return tuple(words)
 
 
-def numeric(name: str, column: np.ndarray | tuple[str, ...]) -> np.ndarray:
-    """Return a column of numbers, or refuse one of words."""
-    if isinstance(column, tuple):
-        raise ValueError(f"column {name!r} must hold numbers, and holds {column[0]!r}")
-    return column
+def marked(name: str, words: Sequence[str]) -> np.ndarray:
+    """Return which rows a column of labels marks as anomalies, (n,) int: 0 where it says 0, 1 where another number.
+
+    Raises:
+        ValueError: for an empty cell, a word that is no number, and where every row is marked.
+    """
+    for row, word in enumerate(words, 1):
+        if word == "":
+            raise ValueError(f"{name} has no value in row {row}: write 0 for normal rows and 1 for anomalies")
+        try:
+            float(word)
+        except ValueError:
+            raise ValueError(
+                f"{name} must hold 0 for normal rows and another number for anomalies; row {row} holds {word!r}"
+            ) from None
+    found = (np.asarray([float(word) for word in words]) != 0).astype(int)
+    if found.all():
+        raise ValueError(f"{name} marks every row as an anomaly: 0 must stand for the normal ones")
+    return found
 
 
 def set_aside(table: data.Table, names: Sequence[str]) -> tuple[data.Table, dict[str, np.ndarray | tuple[str, ...]]]:
@@ -180,7 +196,11 @@ def set_aside(table: data.Table, names: Sequence[str]) -> tuple[data.Table, dict
         name: table.values[:, table.columns.index(name)] if name in table.columns else parsed(table.text[name])
         for name in names
     }
-    rest = table._replace(values=table.values[:, kept], columns=tuple(table.columns[place] for place in kept))
+    rest = table._replace(
+        values=table.values[:, kept],
+        columns=tuple(table.columns[place] for place in kept),
+        filled=None if table.filled is None else table.filled[:, kept],
+    )
     return rest, aside
 
 

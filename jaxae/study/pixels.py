@@ -32,6 +32,8 @@ __all__ = [
 
 WARM_UP = 1 / 20
 """Share of the steps in which a cosine schedule reaches its highest rate."""
+WARM_UP_STEPS = 250
+"""Steps that it takes for that at least, but no more than half of them: a fast rise silences leaky units for good."""
 COMPARED = {
     "elbo": ("evidence lower bound", False),
     "cross_entropy": ("cross-entropy", True),
@@ -84,7 +86,7 @@ def adam(schedule: str, learning_rate: Any, steps: int) -> optax.GradientTransfo
     """Return Adam with a constant rate, or with one that rises over a twentieth of the steps and falls as a cosine."""
     if schedule == "constant":
         return optax.adam(learning_rate)
-    rising = max(1, round(WARM_UP * steps))
+    rising = max(1, round(min(max(WARM_UP * steps, WARM_UP_STEPS), steps / 2)))
     return optax.adam(optax.warmup_cosine_decay_schedule(0.0, learning_rate, rising, max(steps, rising + 1)))
 
 

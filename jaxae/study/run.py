@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from jaxae.result import Fit
 from jaxae.study.alarms import reference
 from jaxae.study.folder import appearing, usable_target, write_history, write_json
 from jaxae.study.nouns import PARTS, Source, Study, sweepable, usable
+from jaxae.study.trained import Trained
 from jaxae.types import Key
 
 __all__ = ["train"]
@@ -41,7 +43,7 @@ def train(
     seed: int = 0,
     seeds: int | None = None,
     sweep: Mapping[str, Sequence[Any]] | None = None,
-    pretrained: Mapping[str, Any] | None = None,
+    init: Trained | None = None,
     progress: bool | Callable[[Progress], None] = True,
     command: str = "",
 ) -> Path:
@@ -57,7 +59,7 @@ def train(
         seed: everything random follows from it.
         seeds: train a population of so many seeds (per grid point).
         sweep: values of settings that `sweepable` names: one member per combination and seed.
-        pretrained: parameters by submodule, such as the encoder's of another model, that training begins with.
+        init: trained model whose encoder the training begins with; of rows with the same columns.
         progress: as for `fit`.
         command: to be repeated in the report.
 
@@ -69,10 +71,17 @@ def train(
     if seeds is not None:
         checks.whole("seeds", seeds)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
+    encoder = {} if init is None else _encoder(init)
     target = usable_target(Path(out), None if path is None else Path(path))
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
     source = _source(recipe, settings, keys, path, impute)
-    study = _prepared(recipe, settings, source, keys["split"])._replace(key=keys["shared"])
+    study = _prepared(recipe, settings, source, keys["split"], impute)._replace(key=keys["shared"])
+    source = study.source
+    if init is not None and study.scaling.names != init.study.scaling.names:
+        raise ValueError(
+            f"the encoder to begin with takes {', '.join(init.study.scaling.names[:5])}, …, but these rows have "
+            f"{', '.join(study.scaling.names[:5])}, …: it must be the same columns in the same order"
+        )
     rows = len(study.train)
     if rows < settings.batch_size == recipe.Settings().batch_size:
         note = f"the batch size is all {rows} training rows, fewer than the recipe's {settings.batch_size}"
@@ -89,7 +98,7 @@ def train(
 
     judge = recipe.score(study.model, settings)
     fitted = fit(
-        study.model if pretrained is None else warm_start(study.model, pretrained),
+        study.model if init is None else warm_start(study.model, encoder),
         factory if many else factory(**defaults),
         study.batch("train"),
         key=keys["fit"],
@@ -113,12 +122,21 @@ def train(
         timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
         checkpoint.save(fitted._replace(record=timeless), folder / "model.safetensors")
         config = _config(name, recipe, settings, source, study, seed, seeds, sweep or {}, command, path, impute, fitted)
+        config["init"] = None if init is None else {"folder": os.path.abspath(init.folder), "sha256": init.fingerprint}
         write_json(folder / "config.json", config)
         write_history(folder / "history.csv", fitted)
         write_json(folder / "timing.json", _timing(fitted, rows // settings.batch_size))
         _judge(folder, recipe, study, fitted, keys["evaluation"], sorted(sweep or {}))
         report.write_page(folder)
     return target
+
+
+def _encoder(init: Trained) -> dict[str, Any]:
+    """Return the encoder's parameters of a trained model, by submodule."""
+    params = init.study.variables["params"]
+    if "encoder" not in params:
+        raise ValueError(f"{init.folder} has no encoder to begin with; it has {', '.join(params)}")
+    return {"encoder": params["encoder"]}
 
 
 def _grid(recipe: ModuleType, settings: Any, sweep: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -144,14 +162,37 @@ def _source(recipe: ModuleType, settings: Any, keys: Mapping[str, Key], path: An
     if hasattr(recipe, "read"):
         return recipe.read(settings, path, impute, keys["split"])
     table = data.read(path, impute=impute)
-    return Source(table.values, table.columns, None, table.notes)
+    return Source(table.values, table.columns, None, table.notes, filled=table.filled)
 
 
-def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key) -> Study:
+def _refilled(source: Source, filled: np.ndarray, fills: np.ndarray, impute: str) -> Source:
+    """Return the source with its missing values filled anew, by what the training rows alone say."""
+    empty = np.isnan(fills[0])
+    if empty.any():
+        raise ValueError(
+            f"column {source.columns[int(np.argmax(empty))]!r} has no value in any row that trains: remove the column"
+        )
+    fill = fills[0 if impute == "mean" else 1]
+    notes = [note for note in source.notes if "missing values of" not in note]
+    notes += [
+        f"{count} missing values of {name!r} were filled with the {impute} of the training rows, {value:.6g}"
+        for name, count, value in zip(source.columns, filled.sum(0), fill, strict=True)
+        if count
+    ]
+    return source._replace(values=np.where(filled, fill, source.values), notes=tuple(notes))
+
+
+def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, impute: Any = None) -> Study:
     parts = source.parts
     if parts is None:
         shares = getattr(recipe, "PARTS", PARTS)
         parts = dict(zip(shares, data.split(key, len(source.values), fractions=tuple(shares.values())), strict=True))
+    known = source.values if source.filled is None else np.where(source.filled, np.nan, source.values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value is refused below
+        fills = np.stack([part(known[parts["train"]], 0) for part in (np.nanmean, np.nanmedian)])
+    if source.filled is not None:
+        source = _refilled(source, source.filled, fills, impute)
     scaling = recipe.scaling(settings, source.values[parts["train"]], source.columns)
     rows = {part: scaling.apply(source.values[number]) for part, number in parts.items()}
     if hasattr(recipe, "examples"):
@@ -171,7 +212,6 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key) -> St
         cond = {part: conditions.apply(columns) for part, columns in by_part.items()}
     labels = None if source.labels is None else source.labels[parts["test"]]
     model = recipe.model(settings, rows["train"].shape[1])
-    fills = np.stack([part(source.values[parts["train"]], 0) for part in (np.mean, np.median)])
     return Study(
         settings,
         model,

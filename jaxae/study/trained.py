@@ -14,7 +14,7 @@ import numpy as np
 from jaxae import checkpoint, checks, data
 from jaxae.study.alarms import Alarms, alarms, detects, errors
 from jaxae.study.folder import read_json
-from jaxae.study.nouns import Source, Study, parsed, usable
+from jaxae.study.nouns import Source, Study, usable
 from jaxae.types import Key
 
 __all__ = ["Trained", "load"]
@@ -32,15 +32,17 @@ class Trained(NamedTuple):
         recipe: the module.
         study: with the variables of the member at hand; its rows are empty.
         config: what `config.json` holds.
-        normal: (m,) scores of held-out rows, which alarms are calibrated on; empty where the model cannot score.
+        folder: that it was loaded from.
+        calibrated: whether the folder's reference scores, which alarms are calibrated on, are this member's.
         fingerprint: SHA-256 of the member's variables.
     """
 
     recipe: ModuleType
     study: Study
     config: dict[str, Any]
-    normal: np.ndarray = np.zeros(0)
-    fingerprint: str = ""
+    folder: Path
+    calibrated: bool
+    fingerprint: str
 
     @property
     def latent_columns(self) -> tuple[str, ...]:
@@ -90,32 +92,44 @@ class Trained(NamedTuple):
             conditions: of a conditional model.
         """
         self.require("detect")
-        if not len(self.normal):
+        if not self.calibrated:
             raise ValueError("alarms are calibrated for the best member of a population alone: leave member out")
         cond = self._cond(conditions)
         rows = self.study.scaling.apply(values)
         found = errors(self.recipe, self.study, rows, np.asarray(cond[0]) if cond else None)
-        return alarms(found, self.normal, rate)
+        return alarms(found, _reference(self.folder), rate)
 
-    def read(self, path: str | os.PathLike[str], impute: Any = None) -> Source:
+    def read(self, path: str | os.PathLike[str], impute: Any = None, label: str | None = None) -> Source:
         """Return the rows of a file with the columns that the model was trained on, its conditions and its stamps.
 
         Args:
             path: file, or folder of images.
             impute: as for `data.read`.
+            label: column with the label of each row; a folder of images has its own.
+
+        Raises:
+            ValueError: for a file without those columns, or with a label missing.
         """
         if Path(path).is_dir():
             found = data.images(path)
             return Source(found.values, found.columns, found.labels, found.notes)
         known = () if self.study.conditions is None else self.study.conditions.names
         stamp = self.config["data"].get("stamp")
-        keep = (*known, *([stamp] if stamp else []))
+        if label in self.study.scaling.columns:
+            raise ValueError(
+                f"{label} is a column that the model was trained on, so its codes know it: train without it"
+            )
+        keep = tuple(dict.fromkeys((*known, *([stamp] if stamp else []), *([label] if label else []))))
         table = data.read(path, columns=self.study.scaling.columns, impute=impute, keep=keep)
+        labels = None if label is None else table.text[label]
+        if labels is not None and "" in labels:
+            raise ValueError(f"{label} has no value in row {labels.index('') + 1}: fill it in or leave the row out")
         return Source(
             table.values,
             table.columns,
+            None if labels is None else np.asarray(labels),
             notes=table.notes,
-            conditions={name: parsed(table.text[name]) for name in known} or None,
+            conditions=None if self.study.conditions is None else self.study.conditions.parsed(table.text),
             stamps=tuple(table.text[stamp]) if stamp else (),
             stamp=stamp,
         )
@@ -169,8 +183,10 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     """
     folder = Path(folder)
     config, metrics = (read_json(folder / name) for name in ("config.json", "metrics.json"))
-    recipe = find(config["recipe"])
     try:
+        recipe, best = find(config["recipe"]), metrics["best"]
+        # Operations need them.
+        _ = config["data"]["impute"], config["data"]["fills"], config["data"]["source"], config["data"]["fingerprint"]
         settings = recipe.Settings(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in config["settings"].items()}
         )
@@ -184,10 +200,13 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
             none = recipe.examples(settings, np.zeros((settings.length, none.shape[1]), np.float32))[:0]
         model = recipe.model(settings, none.shape[1])
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} does not describe a trained {config['recipe']}: {error}") from None
+        raise ValueError(
+            f"{folder} does not describe a trained model: config.json or metrics.json was changed ({error}); restore "
+            "them from a copy"
+        ) from None
     fitted = checkpoint.load(folder / "model.safetensors")
     if fitted.members is not None:
-        fitted = fitted.take(metrics["best"] if member is None else member)
+        fitted = fitted.take(best if member is None else member)
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
     variables = usable(recipe, fitted)
@@ -206,15 +225,12 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     leaves = sorted(
         (jax.tree_util.keystr(at), data.fingerprint(leaf)) for at, leaf in jax.tree.leaves_with_path(variables)
     )
-    trained = Trained(
-        recipe, study, config, fingerprint=data.fingerprint(np.frombuffer(repr(leaves).encode(), np.uint8))
-    )
+    fingerprint = data.fingerprint(np.frombuffer(repr(leaves).encode(), np.uint8))
     # A population's reference is that of its best member.
-    of_best = fitted.record.get("member") in (None, metrics["best"])
-    return trained._replace(normal=_normal(folder)) if detects(recipe) and of_best else trained
+    return Trained(recipe, study, config, folder, fitted.record.get("member") in (None, best), fingerprint)
 
 
-def _normal(folder: Path) -> np.ndarray:
+def _reference(folder: Path) -> np.ndarray:
     path = folder / "reference.npy"
     try:
         scores = np.load(path, allow_pickle=False)
