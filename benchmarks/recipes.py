@@ -264,12 +264,12 @@ def main() -> None:
     """Measure, or with --table only rewrite the table from the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="only rewrite README.md from the results file")
-    parser.add_argument("recipes", nargs="*", help="which to measure (default: all)")
+    parser.add_argument("recipes", nargs="*", help="recipes, or whole names of cases, to measure (default: all)")
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cases": {}}
     source = os.environ.get("JAXAE_DATA")
     for case in [] if arguments.table else CASES:
-        if arguments.recipes and case.recipe not in arguments.recipes:
+        if arguments.recipes and not {case.recipe, case.name} & set(arguments.recipes):
             continue
         if case.data is not None and source is None:
             print(f"{case.name}: left as it was, since JAXAE_DATA names no folder of data")

@@ -174,7 +174,13 @@ def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
             raise ValueError(f"there is no {kind} {name!r}; there is: {exist}")
 
 
-def settings(given: Any, *, above_0: Collection[str] = ("learning_rate",), below_1: Collection[str] = ()) -> None:
+def settings(
+    given: Any,
+    *,
+    above_0: Collection[str] = ("learning_rate",),
+    below_1: Collection[str] = (),
+    from_0: Collection[str] = (),
+) -> None:
     """Refuse impossible values in a dataclass of settings, by the type that each field is declared with.
 
     Whole numbers, and those of a tuple, must be ≥ 1; other numbers finite and ≥ 0; a word one of those that its
@@ -184,6 +190,7 @@ def settings(given: Any, *, above_0: Collection[str] = ("learning_rate",), below
         given: the dataclass.
         above_0: numbers that must be > 0.
         below_1: numbers that must be from 0 up to but not including 1.
+        from_0: whole numbers that may be 0.
 
     Raises:
         TypeError, ValueError: naming the setting, its value and what is allowed.
@@ -198,14 +205,16 @@ def settings(given: Any, *, above_0: Collection[str] = ("learning_rate",), below
             continue
         elif typing.get_origin(kind) is tuple:
             for one in value:
-                _setting(name, kinds[0], one, above_0, below_1)
+                _setting(name, kinds[0], one, above_0, below_1, from_0)
         else:
-            _setting(name, kinds[0] if kinds else kind, value, above_0, below_1)
+            _setting(name, kinds[0] if kinds else kind, value, above_0, below_1, from_0)
 
 
-def _setting(name: str, kind: Any, value: Any, above_0: Collection[str], below_1: Collection[str]) -> None:
+def _setting(
+    name: str, kind: Any, value: Any, above_0: Collection[str], below_1: Collection[str], from_0: Collection[str]
+) -> None:
     if kind is int:
-        whole(name, value)
+        whole(name, value, low=0 if name in from_0 else 1)
     elif kind is float and name in above_0:
         positive(name, value)
     elif kind is float:

@@ -29,6 +29,8 @@ __all__ = ["main"]
 class List:
     """Show the recipes and their settings."""
 
+    recipe: Positional[str | None] = None
+    """Show what every setting of this one means."""
     plain: bool = False
     """Print the names alone, one a line."""
 
@@ -231,6 +233,14 @@ def _run(command: Any, arguments: list[str], stopped: list[int]) -> None:
 
 
 def _list(command: List) -> None:
+    if command.recipe is not None:
+        import inspect
+
+        recipe = recipes.find(command.recipe)
+        print(inspect.cleandoc(recipe.__doc__ or ""), inspect.cleandoc(recipe.Settings.__doc__ or ""), sep="\n\n")
+        defaults = ", ".join(f"{f.name}={_written(f.default)}" for f in dataclasses.fields(recipe.Settings))
+        print(f"\nDefaults: {defaults}")
+        return
     for name in recipes.names():
         if command.plain:
             print(name)

@@ -55,7 +55,13 @@ class TestAnswers:
         out = capsys.readouterr().out
         assert "digits-vae" in out and "widths=64,32" in out
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"]])
+    def test_list_of_one_recipe_says_what_its_settings_mean(self, capsys):
+        cli.main(["list", "series"])
+        out = capsys.readouterr().out
+        assert "length: points of a window." in out and "length=72" in out
+        assert "there is no recipe 'serie'" in refused(capsys, "list", "serie")
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "gan"], ["train", "--help"]])
     def test_help_and_list_do_not_import_jax(self, arguments):
         code = (
             "import sys\nfrom jaxae import cli\n"

@@ -199,6 +199,16 @@ class TestImages:
         assert found.values.shape == (9, 20) and found.test == 3 and found.columns[-1] == "pixel_3_4"
         assert found.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
 
+    def test_a_column_of_labels(self, tmp_path):
+        file = tmp_path / "images.csv"
+        file.write_text("label,p0,p1\n3,0,255\n1,7,9\n")
+        found = data.images(file)
+        assert found.columns == ("p0", "p1") and found.labels.tolist() == [3, 1]
+        assert found.values.tolist() == [[0, 255], [7, 9]] and "labels are the column 'label'" in found.notes
+        file.write_text("label,p0,p1\n3.5,0,255\n1,7,9\n")
+        with pytest.raises(ValueError, match="must hold whole numbers"):
+            data.images(file)
+
     def test_a_folder_without_test_images(self, tmp_path, rng):
         found = data.images(self.folder(tmp_path, rng, parts=("train",)))
         assert found.test == 0 and len(found.values) == 6

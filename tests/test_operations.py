@@ -217,6 +217,12 @@ class TestDetect:
         options = ("--data", tmp_path / "bad.csv", "--set", "label=fault", "--impute", "mean", "--out", tmp_path / "r")
         assert words in refused(capsys, "train", recipe, *options)
 
+    def test_too_few_rows_for_the_rate_are_refused_before_training(self, capsys, tmp_path):
+        write(tmp_path / "few.csv", HEADER, plant(40, 0))
+        words = ("--data", tmp_path / "few.csv", "--set", "rate=0.001", "--out", tmp_path / "r")
+        assert "0.001" in refused(capsys, "train", "anomaly", *words)
+        assert not any(line.startswith("epoch") for line in capsys.readouterr().err.splitlines())
+
     def test_by_default_at_the_rate_of_the_settings(self, capsys, folder, tmp_path):
         run("detect", folder / "anomaly", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
         assert "at a rate of 0.05" in capsys.readouterr().err

@@ -13,6 +13,8 @@ from jaxae.data.formats import listed, opened
 
 __all__ = ["Images", "images"]
 
+LABEL = "label"
+"""Column of a table of images that holds their labels."""
 STEMS = ("train", "t10k")
 """How MNIST's files begin, those to train on and those to test on."""
 
@@ -40,8 +42,8 @@ def images(path: str | os.PathLike[str]) -> Images:
 
     A folder holds train-images-idx3-ubyte and train-labels-idx1-ubyte, and usually t10k-images-idx3-ubyte and
     t10k-labels-idx1-ubyte, all with or without .gz: the t10k images are the test images. Beside a file of images whose
-    name holds "images-idx3", its labels are taken from the file of the same name with "labels-idx1". Any other file
-    that `read` takes has no labels.
+    name holds "images-idx3", its labels are taken from the file of the same name with "labels-idx1". Of any other file
+    that `read` takes, a column called "label" holds the labels.
 
     Args:
         path: The folder or file.
@@ -97,6 +99,15 @@ def _file(path: Path) -> Images:
     beside = None
     if "images-idx3" in path.name:
         beside = _named(path.parent, path.name.removesuffix(".gz").replace("images-idx3", "labels-idx1"))
+    if beside is None and LABEL in table.columns:
+        place = table.columns.index(LABEL)
+        marks, pixels = table.values[:, place], np.delete(table.values, place, axis=1)
+        if (marks != np.round(marks)).any():
+            raise ValueError(
+                f"{path} has a column {LABEL!r}, which must hold whole numbers, the labels: give it another name"
+            )
+        names = (*table.columns[:place], *table.columns[place + 1 :])
+        return Images(pixels, names, marks.astype(np.int64), notes=(*table.notes, f"labels are the column {LABEL!r}"))
     if beside is None:
         return Images(table.values, table.columns, notes=table.notes)
     cells = opened(beside).cells

@@ -160,7 +160,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         for part in ("train", "validation")
     )
     return [
-        *pixels.beside_controls(metrics, controls, CONTROLS, ("elbo", "probe_accuracy")),
+        *pixels.beside_controls(metrics, controls, CONTROLS, ("elbo", "mean_squared_error", "probe_accuracy")),
         ja.report.checks.active_units(ja.latent.active_units(np.asarray(encode(study.bound, study.test)))),
         ja.report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound"),
     ]

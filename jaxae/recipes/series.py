@@ -70,7 +70,7 @@ class Settings:
         """Refuse impossible values."""
         from jaxae import checks
 
-        checks.settings(self, above_0=("learning_rate", "rate"), below_1=("rate", "dropout"))
+        checks.settings(self, above_0=("learning_rate", "rate"), below_1=("rate", "dropout"), from_0=("gap",))
         checks.whole("stride", self.stride, high=self.length, why=", the length")
 
 
