@@ -445,12 +445,14 @@ def _probe(command: Probe, trained: "Trained") -> None:
     from sklearn.decomposition import PCA
     from sklearn.model_selection import StratifiedKFold
 
-    from jaxae import checks, metrics
+    from jaxae import checks, data, metrics
 
     checks.whole("folds", command.folds, low=2)
     if hasattr(trained.recipe, "examples"):
         raise ValueError("codes of this model are of windows, not of rows, so labels of rows cannot be probed")
     rows = _rows(command, trained, label=command.label)
+    if data.fingerprint(rows.values) == trained.config["data"]["fingerprint"]:
+        print("the encoder was trained on these rows, the components only on the other folds", file=sys.stderr)
     if rows.labels is None:
         raise ValueError(f"{command.data} holds no labels: give a file with a column of them, or a folder with MNIST's")
     labels = rows.labels

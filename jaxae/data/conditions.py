@@ -84,6 +84,20 @@ class Conditions(NamedTuple):
             )
         return found
 
+    def described(self) -> list[str]:
+        """Return in words what each condition can be.
+
+        Example:
+            >>> conditions({"t": [300.0, 500.0], "site": ["a", "b"]}).described()
+            ["conditioned on 't', a number, 300 to 500 in training", "conditioned on 'site', one of 'a', 'b'"]
+        """
+        return [
+            f"conditioned on {name!r}, a number, {low:g} to {high:g} in training"
+            if words is None
+            else f"conditioned on {name!r}, one of {listed(words)}"
+            for name, words, low, high in zip(self.names, self.levels, self.low, self.high, strict=True)
+        ]
+
     def outside(self, columns: Mapping[str, Any]) -> list[str]:
         """Return in words which continuous conditions leave the range of the training rows."""
         found = []

@@ -110,7 +110,8 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
     split = ja.data.split(key, len(normal), fractions=tuple(PARTS.values()))
     parts = {part: normal[number] for part, number in zip(PARTS, split, strict=True)}
     parts["test"] = np.concatenate([parts["test"], np.flatnonzero(labels)])
-    return study.Source(table.values, table.columns, labels, table.notes, parts=parts, filled=table.filled)
+    notes = (*table.notes, study.counted(settings.label, labels))
+    return study.Source(table.values, table.columns, labels, notes, parts=parts, filled=table.filled)
 
 
 def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":

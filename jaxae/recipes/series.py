@@ -107,7 +107,7 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
     """Return the points of a file in their order, their stamps, and their labels where it has them."""
     import numpy as np
 
-    from jaxae.study import Source, marked
+    from jaxae.study import Source, counted, marked
 
     kept = tuple(name for name in (settings.stamp, settings.label) if name is not None)
     table = ja.data.read(path, impute=impute, keep=kept)
@@ -133,6 +133,7 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
                 f"{settings.label} marks all points of the last 40 %, or of the tenth before them: alarms need normal "
                 "points there"
             )
+        notes.append(counted(settings.label, labels))
         learned = int(labels[np.concatenate([parts["train"], parts["validation"]])].sum())
         notes += (
             [f"{learned} of the points to learn from are labelled anomalies: the model learns them"] if learned else []

@@ -14,7 +14,19 @@ from jaxae.learner import score
 from jaxae.result import Fit
 from jaxae.types import Batch, Key, Score, Variables
 
-__all__ = ["PARTS", "Source", "Study", "evidence", "marked", "parsed", "process", "set_aside", "sweepable", "usable"]
+__all__ = [
+    "PARTS",
+    "Source",
+    "Study",
+    "counted",
+    "evidence",
+    "marked",
+    "parsed",
+    "process",
+    "set_aside",
+    "sweepable",
+    "usable",
+]
 
 
 PARTS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -180,6 +192,11 @@ def marked(name: str, words: Sequence[str]) -> np.ndarray:
     if found.all():
         raise ValueError(f"{name} marks every row as an anomaly: 0 must stand for the normal ones")
     return found
+
+
+def counted(name: str, marks: np.ndarray) -> str:
+    """Return in words how many rows a column of labels marks."""
+    return f"{int(marks.sum())} of {len(marks)} rows are anomalies by {name!r}, which no model sees"
 
 
 def set_aside(table: data.Table, names: Sequence[str]) -> tuple[data.Table, dict[str, np.ndarray | tuple[str, ...]]]:

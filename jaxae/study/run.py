@@ -216,6 +216,7 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, imput
         }
         conditions = data.conditions(by_part["train"], one_hot=getattr(settings, "one_hot", ()))
         cond = {part: conditions.apply(columns) for part, columns in by_part.items()}
+        source = source._replace(notes=(*source.notes, *conditions.described()))
     labels = None if source.labels is None else source.labels[parts["test"]]
     model = recipe.model(settings, rows["train"].shape[1])
     return Study(
