@@ -19,6 +19,7 @@ from jaxae.study.nouns import (
     sweepable,
     usable,
 )
+from jaxae.study.probed import probe
 from jaxae.study.run import train
 from jaxae.study.trained import Trained, load
 
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "marked",
     "parsed",
+    "probe",
     "process",
     "set_aside",
     "sweepable",

@@ -1,5 +1,6 @@
 """How strange rows are to a trained model, which of their variables make it so, and when that is an alarm."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -31,6 +32,22 @@ class Alarms(NamedTuple):
     p_value: np.ndarray
     contributions: np.ndarray
     threshold: float
+
+    def because(self, names: Sequence[str], most: int = 3) -> list[str]:
+        """Return for each row in words which variables contribute most to its score, and their shares.
+
+        Args:
+            names: of the variables.
+            most: how many to name.
+
+        Examples:
+            >>> one = np.ones(1)
+            >>> Alarms(4 * one, one > 0, one, np.array([[1.0, 3.0]]), 2.0).because(["flow", "heat"])
+            ['heat 75%, flow 25%']
+        """
+        order = np.argsort(-self.contributions, axis=1, kind="stable")[:, :most]
+        shares = self.contributions / np.maximum(self.score, np.finfo(float).tiny)[:, None]
+        return [", ".join(f"{names[j]} {shares[i, j]:.0%}" for j in best) for i, best in enumerate(order)]
 
 
 def detects(recipe: ModuleType) -> bool:

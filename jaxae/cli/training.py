@@ -1,0 +1,84 @@
+"""Training from the command line: progress while it goes on, the figures at its end."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from jaxae import recipes
+from jaxae.cli.commands import Train
+from jaxae.cli.words import settings
+
+__all__ = ["start", "train"]
+
+
+def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
+    """Train a recipe and print its figures; an interrupt that came in between is in `stopped`."""
+    recipe = recipes.find(command.recipe)
+    chosen, sweep = settings(recipe, command)
+    many = command.seeds is not None or bool(sweep)
+    start(command.cache, devices=(os.cpu_count() or 1) if many else 1)
+    import jax
+
+    from jaxae import study
+    from jaxae.progress import Progress, printer
+
+    show = printer()
+
+    def progress(now: Progress) -> None:
+        show(now)
+        if stopped:  # an interrupt that fell into a callback of another library, which swallowed it
+            raise KeyboardInterrupt
+
+    device = jax.devices()[0]
+    count = len(jax.devices()) if many else 1
+    print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
+    folder = study.train(
+        command.recipe,
+        recipe,
+        chosen,
+        out=command.out or Path("runs") / command.recipe,
+        path=command.data,
+        impute=command.impute,
+        seed=command.seed,
+        seeds=command.seeds,
+        sweep=sweep,
+        init=None if command.init is None else study.load(command.init, recipes.find),
+        progress=progress,
+        command=shlex.join(["jaxae", *arguments]),
+    )
+    _summary(folder)
+
+
+def _summary(folder: Path) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    table = Table(title="held-out rows", title_justify="left")
+    for column in ("figure", "model", "control"):
+        table.add_column(column, justify="left" if column == "figure" else "right", overflow="fold")
+    for name in [*metrics["metrics"], *(name for name in metrics["controls"] if name not in metrics["metrics"])]:
+        cells = (metrics[part].get(name) for part in ("metrics", "controls"))
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in cells))
+    console = Console()
+    console.print(table)
+    lines = [f"data: {note}" for note in json.loads((folder / "config.json").read_text())["data"]["notes"]]
+    lines += [f"doubt: {check['text']}" for check in metrics["checks"] if not check["passed"]]
+    for line in [*lines, f"report: {folder / 'report.html'}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def start(cache: bool, devices: int) -> None:
+    """Set JAX up before its first use: the folder of compiled programs, one host device per core."""
+    import jax
+
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # JAX_NUM_CPU_DEVICES goes first
+        jax.config.update("jax_num_cpu_devices", devices)
+    if cache:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "jaxae" / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
