@@ -572,6 +572,18 @@ class TestInit:
         config = json.loads((tmp_path / "run" / "config.json").read_text())
         assert config["init"]["folder"] == str(folder / "anomaly") and len(config["init"]["sha256"]) == 64
 
+    def test_the_other_model_is_not_replaced(self, capsys, folder):
+        words = (
+            "autoencoder",
+            "--data",
+            folder / "plant.csv",
+            "--init",
+            folder / "anomaly",
+            "--out",
+            folder / "anomaly",
+        )
+        assert "holds the model to begin with, which would be lost" in refused(capsys, "train", *words)
+
     def test_columns_in_another_order(self, capsys, folder, tmp_path):
         write(tmp_path / "o.csv", ",".join(reversed(HEADER.split(","))), plant(60, 0)[:, ::-1])
         words = ("autoencoder", "--data", tmp_path / "o.csv", "--set", "widths=16", "latent=2", "batch_size=20")

@@ -74,6 +74,8 @@ def train(
     checks.whole("seed", seed, low=0, high=2**32 - 1)
     encoder = {} if init is None else _encoder(init)
     target = usable_target(Path(out), None if path is None else Path(path))
+    if init is not None and init.folder.resolve() == target.resolve():
+        raise ValueError(f"{out} holds the model to begin with, which would be lost: give another --out")
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
     source = _source(recipe, settings, keys, path, impute)
     study = _prepared(recipe, settings, source, keys["split"], impute)._replace(key=keys["shared"])
