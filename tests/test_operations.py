@@ -227,6 +227,12 @@ class TestDetect:
         run("detect", folder / "anomaly", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
         assert "at a rate of 0.05" in capsys.readouterr().err
 
+    def test_the_rate_of_a_noise_is_none_of_alarms(self, capsys, folder, tmp_path):
+        run("detect", folder / "denoising", "--data", folder / "new.csv", "--rate", "0.02", "--out", tmp_path / "a.csv")
+        capsys.readouterr()
+        words = ("detect", folder / "denoising", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
+        assert "90 reference scores cannot hold a false alarm rate of 0.01" in refused(capsys, *words)
+
     def test_a_broken_reading_is_an_alarm(self, folder, tmp_path):
         write(tmp_path / "broken.csv", HEADER, [plant(1, 2)[0], [1e30, 100, -3, 7, 1]])
         run("detect", folder / "anomaly", "--data", tmp_path / "broken.csv", "--out", tmp_path / "a.csv")

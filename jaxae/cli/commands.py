@@ -92,7 +92,7 @@ class Detect(Encode):
     """Write how strange each row is: score, p-value, alarm, and what each variable contributes to the score."""
 
     rate: float | None = None
-    """Share of new normal rows that may raise an alarm; default: that of the recipe's settings, else 0.01."""
+    """Share of new normal rows that may raise an alarm; default: that of a detector's settings, else 0.01."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,7 +103,10 @@ def _check_options(command: Any, trained: "Trained") -> None:
 
 
 def _rate(command: Detect, trained: "Trained") -> float:
-    return getattr(trained.study.settings, "rate", 0.01) if command.rate is None else command.rate
+    from jaxae import study
+
+    asked = study.alarm_rate(trained.study.settings)
+    return command.rate if command.rate is not None else 0.01 if asked is None else asked
 
 
 def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, Any]]:
@@ -112,11 +115,12 @@ def _sampled(command: Sample, trained: "Trained") -> tuple[Any, Any, dict[str, A
     import numpy as np
 
     key, columns, known = jax.random.key(command.seed), trained.study.scaling.columns, trained.study.conditions
-    words = pairs("--given", command.given)
+    pairs_given = pairs("--given", command.given)
     whole = {} if known is None else dict(zip(known.names, known.levels, strict=True))
     # A word may hold a comma itself.
     given = {
-        name: [values] if values in (whole.get(name) or ()) else values.split(",") for name, values in words.items()
+        name: [values] if values in (whole.get(name) or ()) else values.split(",")
+        for name, values in pairs_given.items()
     }
     if known is None:
         if given:

@@ -20,8 +20,7 @@ def show(command: List) -> None:
     if command.recipe is not None:
         recipe = recipes.find(command.recipe)
         print(inspect.cleandoc(recipe.__doc__ or ""), inspect.cleandoc(recipe.Settings.__doc__ or ""), sep="\n\n")
-        defaults = ", ".join(f"{f.name}={_written(f.default)}" for f in dataclasses.fields(recipe.Settings))
-        print(f"\nDefaults: {defaults}")
+        print(f"\nDefaults: {_defaults(recipe)}")
         return
     for name in recipes.names():
         if command.plain:
@@ -29,8 +28,11 @@ def show(command: List) -> None:
             continue
         recipe = recipes.find(name)
         print(f"{name}\n    {(recipe.__doc__ or '').splitlines()[0]}")
-        settings = ", ".join(f"{field.name}={_written(field.default)}" for field in dataclasses.fields(recipe.Settings))
-        print(f"    settings: {settings}")
+        print(f"    settings: {_defaults(recipe)}")
+
+
+def _defaults(recipe: ModuleType) -> str:
+    return ", ".join(f"{field.name}={_written(field.default)}" for field in dataclasses.fields(recipe.Settings))
 
 
 def settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, list[Any]]]:

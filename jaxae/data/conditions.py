@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxae import checks
-from jaxae.data.formats import listed
+from jaxae.data.formats import is_number, listed
 
 __all__ = ["Conditions", "conditions"]
 
@@ -80,7 +80,7 @@ class Conditions(NamedTuple):
             found[name] = (
                 _numbers(name, cells)
                 if words is None
-                else [cell if cell in words or not _is_number(cell) else _shortest(float(cell)) for cell in cells]
+                else [cell if cell in words or not is_number(cell) else _shortest(float(cell)) for cell in cells]
             )
         return found
 
@@ -205,19 +205,11 @@ def _numbers(name: str, column: Any) -> np.ndarray:
         values = np.asarray(column).astype(np.float64)
     except ValueError:
         words = [str(word) for word in column]
-        bad = next(word for word in words if not _is_number(word))
+        bad = next(word for word in words if not is_number(word))
         raise ValueError(f"{name} is {bad!r}, but must be a number") from None
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"{name} must be n finite numbers; got {listed([str(value) for value in values.ravel()], 5)}")
     return values
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _one_hot(name: str, words: tuple[str, ...], column: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["READABLE", "Contents", "headerless", "listed", "numbers", "opened", "pixels"]
+__all__ = ["READABLE", "Contents", "headerless", "is_number", "listed", "numbers", "opened", "pixels"]
 
 READABLE = ".csv, .csv.gz, .tsv, .tsv.gz, .parquet, .npy, .npz, .idx, .idx.gz (also -idx3-ubyte and -idx3-ubyte.gz)"
 
@@ -116,7 +116,7 @@ def _text(path: Path, separator: str) -> Contents:
     else:
         names = _positions(len(first))
         notes.append(f"{path.name} has no header: its columns are taken in order")
-    digits = [cell for cell in first if _is_number(cell)]
+    digits = [cell for cell in first if is_number(cell)]
     if named and digits:
         notes.append(f"the first row of {path.name} is its header, though it holds numbers: {listed(digits)}")
     filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
@@ -126,7 +126,8 @@ def _text(path: Path, separator: str) -> Contents:
     return Contents(names, named, frame[:kept].get_columns(), tuple(notes))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether the text reads as a number."""
     try:
         float(text)
     except ValueError:
@@ -136,7 +137,7 @@ def _is_number(text: str) -> bool:
 
 def headerless(first: Sequence[str]) -> bool:
     """Return whether the first row of a text is data: at least one number, and nothing but numbers and gaps."""
-    number = [_is_number(cell) for cell in first]
+    number = [is_number(cell) for cell in first]
     return any(number) and all(n or cell.lower() in MISSING for n, cell in zip(number, first, strict=True))
 
 

@@ -86,10 +86,10 @@ def source(settings: Settings, key: "Key") -> "Source":
 
 def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
     """Return the rows of a file without its condition columns, and those."""
-    from jaxae.study import Source, set_aside
+    from jaxae.study import Source, parsed
 
     table = ja.data.read(path, impute=impute, keep=settings.condition)
-    table, conditions = set_aside(table, settings.condition)
+    conditions = {name: parsed(table.text[name]) for name in settings.condition}
     return Source(table.values, table.columns, notes=table.notes, conditions=conditions, filled=table.filled)
 
 

@@ -301,10 +301,11 @@ def own_score(study: "Study", part: str) -> Any:
 def alarmed(study: "Study", scorer: Any) -> tuple[Any, Any, float]:
     """Return scores and alarms of the test points, and the threshold that the calibration points give."""
     from jaxae.detection import conformal_threshold
+    from jaxae.study import calibrating
 
-    normal, labels = scorer(study, "calibration"), study.labels_of("calibration")
-    normal = normal if labels is None else normal[labels == 0]
-    scores, threshold = scorer(study, "test"), conformal_threshold(normal, study.settings.rate)
+    part, normal = calibrating(study)
+    scores = scorer(study, "test")
+    threshold = conformal_threshold(scorer(study, part)[normal], study.settings.rate)
     return scores, scores > threshold, threshold
 
 

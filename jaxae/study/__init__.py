@@ -4,7 +4,7 @@ A recipe is a module (see `jaxae.recipes`); everything that recipes share is her
 data, the population, the folder that appears whole or not at all.
 """
 
-from jaxae.study.alarms import Alarms, errors
+from jaxae.study.alarms import Alarms, alarm_rate, calibrating, errors
 from jaxae.study.compressed import Compressed, compress, decompress
 from jaxae.study.nouns import (
     PARTS,
@@ -15,7 +15,6 @@ from jaxae.study.nouns import (
     marked,
     parsed,
     process,
-    set_aside,
     sweepable,
     usable,
 )
@@ -30,6 +29,8 @@ __all__ = [
     "Source",
     "Study",
     "Trained",
+    "alarm_rate",
+    "calibrating",
     "compress",
     "counted",
     "decompress",
@@ -40,7 +41,6 @@ __all__ = [
     "parsed",
     "probe",
     "process",
-    "set_aside",
     "sweepable",
     "train",
     "usable",

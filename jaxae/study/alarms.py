@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from jaxae.detection import conformal_threshold, p_values
 from jaxae.study.nouns import Study
 
-__all__ = ["Alarms", "alarms", "detects", "errors", "reference"]
+__all__ = ["Alarms", "alarm_rate", "alarms", "calibrating", "detects", "errors", "reference"]
 
 ROWS = 10_000
 """Rows that are reconstructed together, at most: bounds the memory."""
@@ -82,11 +82,24 @@ def reference(recipe: ModuleType, study: Study) -> np.ndarray | None:
     """
     if not detects(recipe):
         return None
-    part = "calibration" if "calibration" in study.parts else "test"
+    part, normal = calibrating(study)
     rows = study.scaling.apply(study.source.values[study.parts[part]])
-    scores = _shares(errors(recipe, study, rows, study.cond.get(part))).sum(1)
-    marks = study.labels_of(part) if hasattr(study.settings, "label") else None
-    return scores if marks is None else scores[marks == 0]
+    return _shares(errors(recipe, study, rows, study.cond.get(part))).sum(1)[normal]
+
+
+def calibrating(study: Study) -> tuple[str, np.ndarray]:
+    """Return the part whose rows calibrate alarms, and which of them no label marks as an anomaly, (n,) bool."""
+    part = "calibration" if "calibration" in study.parts else "test"
+    marks = study.labels_of(part) if alarm_rate(study.settings) is not None else None
+    return part, np.ones(len(study.parts[part]), bool) if marks is None else marks == 0
+
+
+def alarm_rate(settings: Any) -> float | None:
+    """Return the false alarm rate that the settings of a recipe ask for, or None where it is no detector.
+
+    A detector's settings name a column of labels too; a rate alone is something else, of noise or of activity.
+    """
+    return settings.rate if hasattr(settings, "label") else None
 
 
 def _shares(found: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxae import checks, data, losses
+from jaxae import data, losses
 from jaxae.learner import score
 from jaxae.result import Fit
 from jaxae.types import Batch, Key, Score, Variables
@@ -23,7 +23,6 @@ __all__ = [
     "marked",
     "parsed",
     "process",
-    "set_aside",
     "sweepable",
     "usable",
 ]
@@ -197,28 +196,6 @@ def marked(name: str, words: Sequence[str]) -> np.ndarray:
 def counted(name: str, marks: np.ndarray) -> str:
     """Return in words how many rows a column of labels marks."""
     return f"{int(marks.sum())} of {len(marks)} rows are anomalies by {name!r}, which no model sees"
-
-
-def set_aside(table: data.Table, names: Sequence[str]) -> tuple[data.Table, dict[str, np.ndarray | tuple[str, ...]]]:
-    """Return a table without some of its columns, and those columns: numbers, or words where they hold words.
-
-    Raises:
-        ValueError: for a column that does not exist.
-    """
-    checks.known("column", names, (*table.columns, *table.text))
-    kept = [place for place, name in enumerate(table.columns) if name not in names]
-    if not kept:
-        raise ValueError(f"no column of numbers is left beside {', '.join(names)}: give the rows that depend on them")
-    aside = {
-        name: table.values[:, table.columns.index(name)] if name in table.columns else parsed(table.text[name])
-        for name in names
-    }
-    rest = table._replace(
-        values=table.values[:, kept],
-        columns=tuple(table.columns[place] for place in kept),
-        filled=None if table.filled is None else table.filled[:, kept],
-    )
-    return rest, aside
 
 
 def process(settings: Any, key: Key, *, rows: int | None = None) -> Source:

@@ -21,7 +21,7 @@ from jaxae.learner import warm_start
 from jaxae.population import grid
 from jaxae.progress import Progress
 from jaxae.result import Fit
-from jaxae.study.alarms import detects, reference
+from jaxae.study.alarms import alarm_rate, calibrating, reference
 from jaxae.study.folder import appearing, usable_target, write_history, write_json
 from jaxae.study.nouns import PARTS, Source, Study, sweepable, usable
 from jaxae.study.trained import Trained
@@ -90,11 +90,10 @@ def train(
         note = f"the batch size is all {rows} training rows, fewer than the recipe's {settings.batch_size}"
         settings, source = dataclasses.replace(settings, batch_size=rows), source._replace(notes=(*source.notes, note))
         study = study._replace(settings=settings)
-    if hasattr(settings, "rate") and detects(recipe) and hasattr(settings, "label"):
-        part = "calibration" if "calibration" in study.parts else "test"
-        marks = study.labels_of(part)
+    rate = alarm_rate(settings)
+    if rate is not None:
         # Refuses, before anything is compiled, a rate that so few rows cannot hold.
-        conformal_threshold(np.arange(len(study.parts[part]) if marks is None else (marks == 0).sum()), settings.rate)
+        conformal_threshold(np.arange(calibrating(study)[1].sum()), rate)
     checks.whole("batch_size", settings.batch_size, high=rows, why=", the number of training rows")
     steps = settings.epochs * (rows // settings.batch_size)
     defaults = {option: getattr(settings, option) for option in sweepable(recipe) if option not in (sweep or {})}

@@ -72,8 +72,8 @@ class Trained(NamedTuple):
 
     def denoise(self, values: np.ndarray) -> np.ndarray:
         """Return the rows (n, d) that a denoising model takes for the clean ones behind noisy rows (n, d)."""
-        rows = jnp.asarray(self.study.scaling.apply(values))
         self.require("denoise")
+        rows = jnp.asarray(self.study.scaling.apply(values))
         return self.study.scaling.invert(np.asarray(self.recipe.denoise(self.study.bound, rows)))
 
     def sample(self, key: Key, n: int, conditions: Conditions | None = None) -> np.ndarray:
