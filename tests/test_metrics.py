@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 import scipy.stats
+import skimage.metrics
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,16 +18,15 @@ from jaxae import metrics
 few = settings(max_examples=25, deadline=None, derandomize=True)
 values = st.floats(-100, 100).map(lambda v: round(v, 3))  # no subnormal numbers, whose squares vanish; ties happen
 
+LABELLED = [metrics.auroc, metrics.average_precision, metrics.detection_rate, metrics.false_positive_rate]
 PAIRS = [
     metrics.mean_squared_error,
+    metrics.pixel_errors,
     metrics.snr,
     metrics.psnr,
     metrics.ssim,
     metrics.explained_variance,
-    metrics.auroc,
-    metrics.average_precision,
-    metrics.detection_rate,
-    metrics.false_positive_rate,
+    *LABELLED,
 ]
 
 
@@ -34,7 +34,8 @@ def classify(real, generated):
     return metrics.classifier_two_sample(real, generated, seed=0)
 
 
-TABLES = [metrics.ks, metrics.correlation_distance, metrics.moments, classify, metrics.energy_distance]
+FEATURES = [metrics.frechet_distance, metrics.kernel_distance, metrics.manifold]  # more in test_metrics_features
+TABLES = [metrics.ks, metrics.correlation_distance, metrics.moments, classify, metrics.energy_distance, *FEATURES]
 
 
 def table(rows, columns, values=values):
@@ -64,6 +65,54 @@ def test_jax_arrays_of_every_real_dtype_are_taken(dtype):
 
 def test_unsigned_bytes_do_not_wrap_around():
     assert metrics.mean_squared_error(np.array([0], np.uint8), np.array([255], np.uint8)) == 255**2
+
+
+def test_pixel_errors_are_the_mean_and_the_largest_over_every_entry():
+    assert metrics.pixel_errors([[1, 2], [3, 4]], [[1, 0], [6, 4]]) == metrics.PixelErrors(mean=5 / 4, max=3)
+    assert metrics.pixel_errors(np.array([0], np.uint8), np.array([255], np.uint8)) == (255, 255)
+    assert [type(found) for found in metrics.pixel_errors(jnp.zeros(2), jnp.ones(2))] == [float, float]
+
+
+@few
+@given(table(4, 3), table(4, 3), st.floats(0.01, 100))
+def test_pixel_errors_bracket_the_root_mean_square_and_carry_the_unit(x, y, scale):
+    mean, largest = metrics.pixel_errors(x, y)
+    root = np.sqrt(metrics.mean_squared_error(x, y))
+    assert mean <= root * (1 + 1e-12) and root <= largest * (1 + 1e-12)
+    assert metrics.pixel_errors(y, x) == (mean, largest)
+    assert metrics.pixel_errors(scale * x, scale * y) == pytest.approx((scale * mean, scale * largest), abs=1e-9)
+    assert metrics.pixel_errors(x, x) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("example", "latent", "expected"),
+    [
+        ((224, 224, 3), 128, 1176),
+        (784, 784, 1),
+        ((28, 28), (7, 7, 2), 8),
+        ([28, 28], np.int64(1568), 0.5),
+        (np.zeros((5, 64)).shape[1:], jnp.zeros((5, 16)).shape[1:], 4),
+        ((), (), 1),
+    ],
+)
+def test_compression_ratio_by_hand(example, latent, expected):
+    found = metrics.compression_ratio(example, latent)
+    assert found == expected and type(found) is float
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(0, ValueError), ((28, 0), ValueError), (-1, ValueError)]
+    + [(bad, TypeError) for bad in (2.0, (28, 28.0), True, "784", None, np.zeros((5, 64)))],
+)
+def test_compression_ratio_says_what_a_size_is(place, bad, error):
+    arguments = [784, 16]
+    arguments[place] = bad
+    with pytest.raises(
+        error, match=rf"(?s){['example', 'latent'][place]} is .* whole number ≥ 1: give .*x\.shape\[1:\]"
+    ):
+        metrics.compression_ratio(*arguments)
 
 
 def test_snr_and_psnr_by_hand():
@@ -111,6 +160,29 @@ def test_ssim_is_its_definition_window_by_window(rng, h, w, window, peak):
     grey = metrics.ssim(x[..., 0], y[..., 0], peak=peak, window=window)
     expected = [ssim_by_windows(a[..., :1], b[..., :1], peak, window) for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(grey, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+@pytest.mark.parametrize(
+    ("h", "w", "window", "peak"), [(7, 7, 7, 1.0), (28, 28, 7, 2.0), (33, 17, 3, 255.0), (16, 21, 11, 1.0)]
+)
+def test_ssim_is_scikit_images(rng, channels, h, w, window, peak):
+    x = peak * rng.uniform(size=(2, h, w, *channels))
+    y = 0.7 * x + 0.3 * peak * rng.uniform(size=x.shape)
+    axis = -1 if channels else None
+    expected = [
+        skimage.metrics.structural_similarity(a, b, win_size=window, data_range=peak, channel_axis=axis)
+        for a, b in zip(x, y, strict=True)
+    ]
+    # both take variances as differences of means, in which the roundings of their sums show
+    np.testing.assert_allclose(metrics.ssim(x, y, peak=peak, window=window), expected, rtol=1e-10)
+
+
+def test_ssim_of_bytes_is_scikit_images(rng):
+    x = rng.integers(0, 256, size=(2, 20, 15, 3), dtype=np.uint8)
+    y = np.clip(x + rng.normal(0, 20, size=x.shape), 0, 255).astype(np.uint8)
+    expected = [skimage.metrics.structural_similarity(a, b, channel_axis=-1) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(metrics.ssim(x, y, peak=255), expected, rtol=1e-10)
 
 
 def test_ssim_of_flat_images_is_the_luminance_term():
@@ -244,14 +316,14 @@ def test_a_rate_needs_its_own_class_only():
     assert metrics.detection_rate([1, 1], [0, 1]) == metrics.false_positive_rate([0, 0], [0, 1]) == 0.5
 
 
-@pytest.mark.parametrize("metric", PAIRS[5:])
+@pytest.mark.parametrize("metric", LABELLED)
 @pytest.mark.parametrize("labels", [[-1, 1], [0, 2], [0.5, 1]])
 def test_labels_are_zero_or_one(metric, labels):
     with pytest.raises(ValueError, match=r"labels holds .* allowed are 0"):
         metric(labels, [0, 1])
 
 
-@pytest.mark.parametrize("metric", PAIRS[5:])
+@pytest.mark.parametrize("metric", LABELLED)
 def test_labels_are_a_vector(metric):
     with pytest.raises(ValueError, match=r"labels has shape \(2, 1\).*ravel"):
         metric([[0], [1]], [[0], [1]])
@@ -446,7 +518,7 @@ def test_tables_are_tables_of_the_same_columns(metric):
         metric(good, good[None])
 
 
-@pytest.mark.parametrize("metric", [metrics.correlation_distance, metrics.moments, classify])
+@pytest.mark.parametrize("metric", [metrics.correlation_distance, metrics.moments, classify, *FEATURES])
 def test_one_row_has_no_spread(metric):
     with pytest.raises(ValueError, match="generated has 1 rows; give at least 2"):
         metric(np.eye(5), np.ones((1, 5)))
@@ -474,7 +546,7 @@ def test_nothing_empty_or_infinite_or_not_real(metric, place):
 @pytest.mark.parametrize("metric", PAIRS + TABLES)
 def test_arguments_are_left_as_they_were(metric, rng):
     x = rng.uniform(size=(1, 8, 8)) if metric is metrics.ssim else rng.normal(size=(12, 2))
-    x = np.array([0.0, 1.0, 1.0]) if metric in PAIRS[5:] else x
+    x = np.array([0.0, 1.0, 1.0]) if metric in LABELLED else x
     first, second = x.copy(), x[::-1].copy()
     kept = first.copy(), second.copy()
     metric(first, second)

@@ -1,13 +1,26 @@
 """How far a reconstruction is from its original."""
 
-from typing import SupportsIndex
+import math
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxae import checks
 from jaxae.metrics.arguments import Floats, integer, positive, same_shape
 
-__all__ = ["mean_squared_error", "snr", "psnr", "ssim", "explained_variance"]  # noqa: RUF022 (reading order)
+__all__ = [  # noqa: RUF022 (reading order)
+    "mean_squared_error",
+    "PixelErrors",
+    "pixel_errors",
+    "snr",
+    "psnr",
+    "ssim",
+    "explained_variance",
+    "compression_ratio",
+]
 
 
 def mean_squared_error(x: ArrayLike, y: ArrayLike) -> float:
@@ -31,6 +44,37 @@ def mean_squared_error(x: ArrayLike, y: ArrayLike) -> float:
     """
     x, y = same_shape(x=x, y=y)
     return float(np.mean((x - y) ** 2))
+
+
+class PixelErrors(NamedTuple):
+    """How far entries are apart, on average and at worst."""
+
+    mean: float
+    max: float
+
+
+def pixel_errors(x: ArrayLike, y: ArrayLike) -> PixelErrors:
+    """Return the mean and the maximum of |x - y| over every entry.
+
+    Args:
+        x: any shape, finite.
+        y: the shape of x, finite.
+
+    Returns:
+        mean and max, both ≥ 0, in units of x: of 1 for images in [0, 1], of a grey level for bytes.
+
+    Raises:
+        TypeError: an argument is not of real numbers.
+        ValueError: the shapes differ, an argument is empty, or a value is not finite.
+
+    Example:
+        >>> from jaxae import metrics
+        >>> metrics.pixel_errors([0.0, 1.0], [1.0, 3.0])
+        PixelErrors(mean=1.5, max=2.0)
+    """
+    x, y = same_shape(x=x, y=y)
+    error = np.abs(x - y)
+    return PixelErrors(float(error.mean()), float(error.max()))
 
 
 def snr(clean: ArrayLike, noisy: ArrayLike) -> float:
@@ -174,3 +218,36 @@ def explained_variance(x: ArrayLike, reconstruction: ArrayLike) -> float:
     if total == 0 or not np.ptp(x, axis=0).any():
         raise ValueError(f"All {len(x)} rows of x are equal, so there is no variance to explain; give rows that vary.")
     return float(1 - np.sum((x - reconstruction) ** 2) / total)
+
+
+def compression_ratio(
+    example: SupportsIndex | Sequence[SupportsIndex], latent: SupportsIndex | Sequence[SupportsIndex]
+) -> float:
+    """Return how many numbers of an example come to one number of its code: size(example) / size(latent).
+
+    It counts numbers, not bytes: bytes that are coded by float32 are compressed four times less than it says.
+
+    Args:
+        example: the shape of one example, for example x.shape[1:], or its number of values; every entry ≥ 1.
+        latent: the shape of its code, or the number of values in that; every entry ≥ 1.
+
+    Returns:
+        One number > 0, without unit: above 1 where the code is the smaller one.
+
+    Raises:
+        TypeError: an argument is neither an integer nor a sequence of integers.
+        ValueError: an integer is below 1.
+
+    Example:
+        >>> from jaxae import metrics
+        >>> metrics.compression_ratio((224, 224, 3), 128)
+        1176.0
+    """
+
+    def size(name: str, given: SupportsIndex | Sequence[SupportsIndex]) -> int:
+        shape = given if isinstance(given, Sequence) else (given,)
+        for entry in shape:
+            checks.whole(name, entry, why=": give a size like 784, or a shape like x.shape[1:]")
+        return math.prod(map(operator.index, shape))
+
+    return size("example", example) / size("latent", latent)
