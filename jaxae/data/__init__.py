@@ -1,8 +1,10 @@
-"""Files and synthetic sources to arrays, and back: tables with their column names, scalings, splits."""
+"""Files and synthetic sources to arrays, and back: tables with their column names, images, scalings, splits."""
 
+from jaxae.data.arrays import Images
 from jaxae.data.conditions import Conditions, conditions
 from jaxae.data.files import Table, check_target, fingerprint, read, write
-from jaxae.data.images import Images, images
+from jaxae.data.folders import ImageFolder, image_folder
+from jaxae.data.images import images
 from jaxae.data.scaling import Scaling, min_max, split, standard
 from jaxae.data.sources import (
     CONDITIONAL_NOISE,
@@ -17,6 +19,7 @@ from jaxae.data.sources import (
     process,
 )
 from jaxae.data.structured import Dictionary, Series, dictionary, series
+from jaxae.data.writing import write_images
 
 __all__ = [
     "CONDITIONAL_NOISE",
@@ -25,6 +28,7 @@ __all__ = [
     "Conditions",
     "Dictionary",
     "Digits",
+    "ImageFolder",
     "Images",
     "Process",
     "Scaling",
@@ -38,6 +42,7 @@ __all__ = [
     "dictionary",
     "digits",
     "fingerprint",
+    "image_folder",
     "images",
     "min_max",
     "process",
@@ -46,4 +51,5 @@ __all__ = [
     "split",
     "standard",
     "write",
+    "write_images",
 ]

@@ -11,7 +11,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,22 @@ import numpy as np
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["READABLE", "Contents", "headerless", "is_number", "listed", "numbers", "opened", "pixels"]
+__all__ = [
+    "DAMAGE",
+    "READABLE",
+    "Contents",
+    "archive",
+    "headerless",
+    "idx",
+    "is_idx",
+    "is_number",
+    "listed",
+    "numbers",
+    "only",
+    "opened",
+    "pixels",
+    "tables",
+]
 
 READABLE = ".csv, .csv.gz, .tsv, .tsv.gz, .parquet, .npy, .npz, .idx, .idx.gz (also -idx3-ubyte and -idx3-ubyte.gz)"
 
@@ -55,9 +71,10 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return text if len(names) <= most else f"{text}, … ({len(names)} in all)"
 
 
-def pixels(height: int, width: int) -> tuple[str, ...]:
-    """Return the column names of a flattened image: pixel_<row>_<column>, row by row."""
-    return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
+def pixels(height: int, width: int, channels: int = 1) -> tuple[str, ...]:
+    """Return the column names of a flattened image: pixel_<row>_<column>, row by row, each in 3 colours if it has 3."""
+    ends = {1: ("",), 3: ("_red", "_green", "_blue")}[channels]
+    return tuple(f"pixel_{row}_{column}{end}" for row in range(height) for column in range(width) for end in ends)
 
 
 def opened(path: Path) -> Contents:
@@ -70,8 +87,9 @@ def opened(path: Path) -> Contents:
         raise ValueError(f"{path} is a folder; give a file: {READABLE}")
     if plain.endswith((".csv", ".tsv")):
         return _text(path, separator="\t" if plain.endswith(".tsv") else ",")
-    if re.search(r"[.-]idx\d?(-ubyte)?$", plain):
-        return _idx(path)
+    if is_idx(path):
+        array = idx(path)
+        return _flat(path, array, pixels(*array.shape[1:]) if array.ndim == 3 else None)
     if name.endswith(".parquet"):
         return _parquet(path)
     if name.endswith((".npy", ".npz")):
@@ -183,7 +201,13 @@ def _parquet(path: Path) -> Contents:
     return Contents(_header(path, frame.columns), True, frame.get_columns())
 
 
-def _idx(path: Path) -> Contents:
+def is_idx(path: Path) -> bool:
+    """Return whether the file is called as IDX files are."""
+    return bool(re.search(r"[.-]idx\d?(-ubyte)?$", path.name.lower().removesuffix(".gz")))
+
+
+def idx(path: Path) -> np.ndarray:
+    """Return the array of an IDX file, in the file's own type."""
     content = _content(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or content[3] == 0:
         raise ValueError(f"{path} is not an IDX file: its first four bytes are {content[:4].hex(' ')}")
@@ -194,46 +218,58 @@ def _idx(path: Path) -> Contents:
     size = math.prod(shape) * dtype.itemsize
     if len(content) != start + size:
         raise ValueError(f"{path} should hold {size} bytes of data for shape {shape}, and holds {len(content) - start}")
-    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return _flat(path, array, pixels(*shape[1:]) if len(shape) == 3 else None)
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
-def _numpy(path: Path) -> Contents:
+@contextmanager
+def archive(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Open the arrays of a NumPy file by key; the one of a .npy file is "X". Any error within means damage."""
     content = _content(path)
     if not content.startswith((b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")):
         raise ValueError(f"{path} is not a NumPy file: its first bytes are {content[:6].hex(' ')}")
     try:
         loaded: Any = np.load(io.BytesIO(content), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            keys, arrays = ["X"], [loaded]
+            yield {"X": loaded}
         else:
             with loaded:
-                keys = list(loaded.files)
-                arrays = [loaded["X"]] if "X" in keys else _tables(loaded)
+                yield loaded
     except DAMAGE as error:
         if "allow_pickle" in str(error):
             raise ValueError(f"{path} holds Python objects, which are never loaded; store numbers") from error
         raise ValueError(f"{path} is damaged or cut short") from error
+
+
+def tables(stored: Mapping[str, Any], besides: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return the arrays of two or more dimensions in an archive, without Python objects and keys that are other."""
+    found = {}
+    for key in [key for key in stored if key not in besides]:
+        try:
+            array = stored[key]
+        except ValueError as error:
+            if "allow_pickle" in str(error):
+                continue
+            raise
+        if isinstance(array, np.ndarray) and array.ndim >= 2:
+            found[key] = array
+    return found
+
+
+def only(path: Path, keys: Sequence[str], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the one array that there is, or refuse."""
     if len(arrays) != 1:
         raise ValueError(
             f"{path} holds {len(arrays)} arrays of two or more dimensions among its keys {listed(keys)}; "
             "name the table 'X', or store it alone"
         )
-    return _flat(path, arrays[0])
+    return next(iter(arrays.values()))
 
 
-def _tables(archive: Any) -> list[np.ndarray]:
-    tables = []
-    for key in archive.files:
-        try:
-            array = archive[key]
-        except ValueError as error:
-            if "allow_pickle" in str(error):  # Python objects beside the numbers
-                continue
-            raise
-        if isinstance(array, np.ndarray) and array.ndim >= 2:
-            tables.append(array)
-    return tables
+def _numpy(path: Path) -> Contents:
+    with archive(path) as stored:
+        keys = list(stored)
+        arrays = {"X": stored["X"]} if "X" in keys else tables(stored)
+    return _flat(path, only(path, keys, arrays))
 
 
 def _flat(path: Path, array: np.ndarray, columns: tuple[str, ...] | None = None) -> Contents:
