@@ -222,8 +222,8 @@ def _members(run: Run) -> str:
 def _figure(run: Run, place: int) -> str:
     file, title, caption = run.pictures[place]
     data, width, height = run.images[file]
-    numbers = f"{Path(file).stem}.csv"
-    told = f' <a href="{quote(numbers)}">{escape(numbers)}</a> holds its numbers.' if numbers in run.files else ""
+    beside_it = [name for kind in ("csv", "npz") if (name := f"{Path(file).stem}.{kind}") in run.files]
+    told = "".join(f' <a href="{quote(name)}">{escape(name)}</a> holds its numbers.' for name in beside_it)
     alt = f"{title}. {caption}".strip()
     return (
         f'<figure><img src="data:image/png;base64,{base64.b64encode(data).decode()}" width="{width}" height="{height}" '

@@ -66,7 +66,9 @@ def _own(folder: Path) -> set[str]:
         config, pictures = (json.loads((folder / name).read_text()) for name in ("config.json", "pictures.json"))
         stems = [Path(picture["file"]).stem for picture in pictures]
         return (
-            OWN_FILES | {f"{stem}.{kind}" for stem in stems for kind in ("png", "csv")} if config["recipe"] else set()
+            OWN_FILES | {f"{stem}.{kind}" for stem in stems for kind in ("png", "csv", "npz")}
+            if config["recipe"]
+            else set()
         )
     except (OSError, ValueError, TypeError, KeyError):
         return set()

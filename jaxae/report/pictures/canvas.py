@@ -45,7 +45,6 @@ DIVERGING = "RdBu_r"
 _INK, _AXIS = "#1f2933", "#52606d"
 _STYLE: Any = {
     "figure.dpi": 120,
-    "savefig.dpi": "figure",
     "font.family": ["DejaVu Sans"],  # shipped with matplotlib, hence the same bytes on every machine
     "font.size": 9,
     "text.color": _INK,
@@ -75,7 +74,10 @@ _STYLE: Any = {
 
 
 class Picture(NamedTuple):
-    """One picture of a run: the PNG's name within the folder, a title, and a caption that says how to read it."""
+    """One picture of a run: the PNG's name within the folder, a title, and a caption that says how to read it.
+
+    Every number drawn is in a file of the same stem beside it, ``.csv`` or, of more than 200,000 pixels, ``.npz``.
+    """
 
     file: str
     title: str
@@ -104,7 +106,8 @@ def canvas(folder: str | os.PathLike[str], name: str, *, height: float) -> Itera
         with warnings.catch_warnings():
             # A name in a script that the font lacks is drawn as boxes, and is whole in the CSV.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
+            # "figure" would be the resolution it was made with, which a sheet of images raises.
+            figure.savefig(Path(folder) / f"{name}.png", dpi=figure.dpi, metadata={"Software": None})
 
 
 def grid(figure: Figure, panels: int, *, columns: int) -> list[Axes]:
