@@ -14,7 +14,8 @@ ROOT = Path(jaxae.__file__).parent
 FLOORS = [
     {"types", "checks"},
     {"distributions", "noise"},
-    {"losses", "adversarial", "networks"},
+    {"losses", "adversarial", "convolution"},
+    {"networks"},
     {"models", "learner"},
     {"training"},
     {"population"},

@@ -1,93 +1,16 @@
-"""Networks: what encoders, decoders, generators and discriminators are made of.
-
-There is no train flag. `BatchNorm` trains exactly when the collection `batch_stats` may be written, and `Dropout` drops
-exactly when a key named `dropout` is given: the objective does both, everything else does neither.
-"""
+"""Networks of dense layers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.extend.core import get_opaque_trace_state
 
 from jaxae import checks
-from jaxae.distributions import Normal
+from jaxae.networks.layers import BatchNorm, Dropout, check_rate
 from jaxae.types import Array
 
-__all__ = ["MLP", "Atoms", "BatchNorm", "Dropout", "PredictedScale", "SharedScale", "conditioned", "keep_largest"]
-
-
-def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
-    """Return network(x, cond), or network(x) without a condition, which any Flax module takes.
-
-    Examples:
-        >>> import jax, jax.numpy as jnp
-        >>> dense, x = nn.Dense(2), jnp.ones((3, 8))
-        >>> conditioned(dense.bind(dense.init(jax.random.key(0), x)), x, None).shape
-        (3, 2)
-    """
-    return network(x) if cond is None else network(x, cond)
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation that uses the batch's statistics when it may write them, else the running averages.
-
-    Attributes:
-        momentum: share of the old running average that one step keeps, from 0 to 1.
-
-    References:
-        Ioffe & Szegedy, Batch normalization, 2015.
-    """
-
-    momentum: float = 0.9
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Return (n, ..., features) normalised over all axes but the last.
-
-        Raises:
-            ValueError: if it trains inside a gradient (or vmap) that the loss itself takes.
-        """
-        training = self.is_mutable_collection("batch_stats")
-        # Flax's own check is switched off: without this one a dead tracer would end up in the running averages.
-        if training and self.scope and self.scope.root.trace_level != get_opaque_trace_state(convention="flax"):
-            raise ValueError(
-                "batch norm trains inside a gradient or vmap that the loss itself takes, as losses.contractive and "
-                "adversarial.gradient_penalty do, where the examples must not depend on each other: build this "
-                "network without it, norm=False"
-            )
-        return nn.BatchNorm(use_running_average=not training, momentum=self.momentum)(x)
-
-
-class Dropout(nn.Module):
-    """Dropout (rescaled by 1/(1 − rate)) when a `dropout` key is given, else the identity.
-
-    Attributes:
-        rate: share of entries that are dropped, from 0 up to but not including 1; fixed, it cannot be traced.
-
-    References:
-        Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014.
-    """
-
-    rate: float
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Return x (n, ...) with entries dropped.
-
-        Raises:
-            ValueError: if rate is outside [0, 1).
-        """
-        _droppable(self.rate)
-        return nn.Dropout(self.rate, deterministic=not self.has_rng("dropout"))(x)
-
-
-def _droppable(rate: float) -> None:
-    checks.fraction("dropout", rate)
-    if rate == 1:
-        raise ValueError("dropout is 1, which drops everything: it must be < 1")
+__all__ = ["MLP", "Atoms", "keep_largest"]
 
 
 class MLP(nn.Module):
@@ -138,7 +61,7 @@ class MLP(nn.Module):
         activated = len(self.widths) - (not self.activate_final)
         rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * activated
         for rate in [self.dropout] if isinstance(self.dropout, float | int) else rates:
-            _droppable(rate)
+            check_rate(rate)
         if len(rates) != activated:
             raise ValueError(
                 f"dropout has {len(rates)} rates, but the layers {self.widths} have {activated} activations: give one "
@@ -205,57 +128,3 @@ def keep_largest(code: Array, k: int) -> Array:
     values, places = jax.lax.top_k(code, k)
     # By scatter: four times faster than a mask of the units above the k-th.
     return jnp.zeros_like(code).at[jnp.arange(len(code))[:, None], places].set(values)
-
-
-class SharedScale(nn.Module):
-    """A decoder's mean with one learned log variance for every variable, the same for all examples.
-
-    With `distributions.normal` it makes the VAE of a table whose noise level is learned; with `per_variable=False`
-    one level is shared by all variables, as in probabilistic PCA.
-
-    Attributes:
-        network: (z, cond) -> mean (n, ...).
-        per_variable: one scale per variable rather than one for all.
-
-    References:
-        Tipping & Bishop, Probabilistic principal component analysis, 1999.
-    """
-
-    network: nn.Module
-    per_variable: bool = True
-
-    @nn.compact
-    def __call__(self, z: Array, cond: Array | None = None) -> Normal:
-        """Return a `Normal` with fields (n, ...)."""
-        mean = conditioned(self.network, z, cond)
-        shape = mean.shape[1:] if self.per_variable else (1,) * (mean.ndim - 1)
-        logvar = self.param("logvar", nn.initializers.zeros_init(), shape, mean.dtype)
-        return Normal(mean, jnp.broadcast_to(logvar[None], mean.shape))
-
-
-class PredictedScale(nn.Module):
-    """A decoder that predicts mean and log variance of every variable of every example.
-
-    Attributes:
-        network: (z, cond) -> (n, ..., 2·variables), the means and then the log variances.
-
-    References:
-        Kingma & Welling, Auto-encoding variational Bayes (appendix C.2), 2014.
-    """
-
-    network: nn.Module
-
-    @nn.compact
-    def __call__(self, z: Array, cond: Array | None = None) -> Normal:
-        """Return a `Normal` with fields (n, ..., variables).
-
-        Raises:
-            ValueError: if the network's last width is odd.
-        """
-        out = conditioned(self.network, z, cond)
-        if out.shape[-1] % 2:
-            raise ValueError(
-                f"the network returns {out.shape[-1]} columns, but means and log variances need an even "
-                "number: give its last layer twice as many columns as there are variables"
-            )
-        return Normal(*jnp.split(out, 2, -1))

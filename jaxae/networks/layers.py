@@ -1,0 +1,88 @@
+"""What all networks share: conditions, batch norm and dropout, without a train flag."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+from jax.extend.core import get_opaque_trace_state
+
+from jaxae import checks
+from jaxae.types import Array
+
+__all__ = ["BatchNorm", "Dropout", "check_rate", "conditioned"]
+
+
+def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
+    """Return network(x, cond), or network(x) without a condition, which any Flax module takes.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> dense, x = nn.Dense(2), jnp.ones((3, 8))
+        >>> conditioned(dense.bind(dense.init(jax.random.key(0), x)), x, None).shape
+        (3, 2)
+    """
+    return network(x) if cond is None else network(x, cond)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation that uses the batch's statistics when it may write them, else the running averages.
+
+    Attributes:
+        momentum: share of the old running average that one step keeps, from 0 to 1.
+
+    References:
+        Ioffe & Szegedy, Batch normalization, 2015.
+    """
+
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return (n, ..., features) normalised over all axes but the last.
+
+        Raises:
+            ValueError: if it trains inside a gradient (or vmap) that the loss itself takes.
+        """
+        training = self.is_mutable_collection("batch_stats")
+        # Flax's own check is switched off: without this one a dead tracer would end up in the running averages.
+        if training and self.scope and self.scope.root.trace_level != get_opaque_trace_state(convention="flax"):
+            raise ValueError(
+                "batch norm trains inside a gradient or vmap that the loss itself takes, as losses.contractive and "
+                "adversarial.gradient_penalty do, where the examples must not depend on each other: build this "
+                "network without it, norm=False"
+            )
+        return nn.BatchNorm(use_running_average=not training, momentum=self.momentum)(x)
+
+
+class Dropout(nn.Module):
+    """Dropout (rescaled by 1/(1 − rate)) when a `dropout` key is given, else the identity.
+
+    Attributes:
+        rate: share of entries that are dropped, from 0 up to but not including 1; fixed, it cannot be traced.
+
+    References:
+        Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return x (n, ...) with entries dropped.
+
+        Raises:
+            ValueError: if rate is outside [0, 1).
+        """
+        check_rate(self.rate)
+        return nn.Dropout(self.rate, deterministic=not self.has_rng("dropout"))(x)
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a rate of dropout outside [0, 1).
+
+    Raises:
+        ValueError: naming the rate.
+    """
+    checks.fraction("dropout", rate)
+    if rate == 1:
+        raise ValueError("dropout is 1, which drops everything: it must be < 1")
