@@ -186,8 +186,8 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
     where the players' own losses say nothing. The generated examples are shared by all rows of the batch.
 
     Args:
-        model: has `generate(key, n, cond)`; it is asked without conditions.
-        batch: real x (n, ...).
+        model: has `generate(key, n, cond)`.
+        batch: real x (n, ...), cond (n, ...) or None; the samples get the conditions of the batch in turn.
         key: draws the generated examples.
         samples: how many are drawn, ≥ 2.
 
@@ -205,7 +205,8 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
         raise ValueError("key is None, but the energy score needs generated examples: give a key")
     checks.whole("samples", samples, low=2)
     x = jnp.reshape(batch.x, (len(batch.x), -1))
-    drawn = model.generate(key, samples, None).reshape(samples, -1)
+    cond = None if batch.cond is None else jnp.asarray(batch.cond)[jnp.arange(samples) % len(x)]
+    drawn = model.generate(key, samples, cond).reshape(samples, -1)
 
     def distances(a: Array, b: Array) -> Array:
         return _root(((a[:, None] - b[None]) ** 2).sum(-1))

@@ -72,6 +72,11 @@ def use(command: Any) -> None:
                     values, names = trained.denoise(rows.values), columns
                 case _:
                     values, names = trained.encode(rows.values, rows.conditions), trained.latent_columns
+    if _pictured(command, trained):
+        images = trained.pictures(values[:, len(names) - len(columns) :])
+        data.write_images(command.out, images, _image_names(len(images), text))
+        print(f"{len(images)} images: {command.out}")
+        return
     data.write(command.out, values, names, text=text, whole=whole, remarks=remarks)
     print(f"{len(values)} rows, {len(text) + len(names) + len(remarks)} columns: {command.out}")
 
@@ -92,7 +97,7 @@ def _check_options(command: Any, trained: "Trained") -> None:
     if isinstance(command, Compress):
         if command.out.suffix != ".npz":
             raise ValueError(f"{command.out} must end in .npz, which is what the codes are written as")
-    else:
+    elif not _pictured(command, trained):
         data.check_target(command.out, words=("because",) if isinstance(command, Detect) else ())
     own = command.folder.resolve()
     if own in command.out.resolve().parents:
@@ -100,6 +105,21 @@ def _check_options(command: Any, trained: "Trained") -> None:
     given = getattr(command, "data", None)
     if given is not None and command.out.resolve() == given.resolve():
         raise ValueError(f"--out is the file that --data names, {given}, which would be lost: write to another one")
+
+
+def _pictured(command: Any, trained: "Trained") -> bool:
+    """Return whether images are to be written as PNG files: into a folder, which has no suffix."""
+    makes = isinstance(command, Sample | Decode | Decompress | Reconstruct | Denoise)
+    return makes and trained.study.source.shape is not None and not command.out.suffix
+
+
+def _image_names(count: int, text: dict[str, Any]) -> list[str]:
+    """Return names of image files, numbered from 0, after the words that they were drawn for."""
+    digits = len(str(count - 1))
+    return [
+        "-".join([*("".join(c if c.isalnum() else "_" for c in words[i]) for words in text.values()), f"{i:0{digits}}"])
+        for i in range(count)
+    ]
 
 
 def _rate(command: Detect, trained: "Trained") -> float:
@@ -184,7 +204,8 @@ def _rows(command: Any, trained: "Trained", label: str | None = None) -> "Source
     of_training, columns = trained.config["data"], trained.study.scaling.columns
     # Without --data it is the same rows, so filled in the same way.
     how = (command.impute if command.data is not None else None) or of_training["impute"]
-    fills = dict(zip(columns, of_training["fills"][how], strict=True)) if how else None
+    known = of_training["fills"]
+    fills = dict(zip(columns, known[how], strict=True)) if how and known else None
     if command.data is not None:
         rows = trained.read(command.data, fills, label)
     else:

@@ -133,7 +133,11 @@ def _native_weigh(x: Array, y: Array, geometry: Geometry) -> Array:
 
 
 native = Form(_native_correlate, _native_spread, _native_weigh)
-"""XLA's convolution and its own transposes."""
+"""XLA's convolution and its own transposes.
+
+On a CPU, XLA (that of JAX 0.10.2) aborts the process where it compiles some slopes with strides that differ between
+the axes: kernel (3, 2), strides (4, 2), padding 1 of an image of 6 × 4 is one. `gemm` has no such sizes.
+"""
 
 
 def _chosen(name: str) -> Callable[[Array, Array, Geometry], Array]:

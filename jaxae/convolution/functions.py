@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxae.convolution.forms import Form, best
 from jaxae.convolution.geometry import Geometry, Padding, Size, strided, transposed
@@ -47,12 +48,29 @@ _weigh.defvjp(
 )
 
 
-def _images(x: Array, kernel: Array) -> None:
+def check_images(x: Any) -> None:
+    """Refuse what are no images (n, height, width, channels) of floats.
+
+    Raises:
+        TypeError: for integers and anything else that is no float.
+        ValueError: for another rank.
+    """
     if x.ndim != 4:
         raise ValueError(
-            f"x has shape {x.shape}, but a convolution takes images (n, height, width, channels): give x[..., None] "
+            f"x has shape {x.shape}, but must hold images (n, height, width, channels): give x[..., None] "
             "where there are no channels, x[None] for a single image"
         )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"x holds {x.dtype}, but must hold floats: write x.astype(np.float32), and scale pixels to 0…1")
+
+
+def operands(x: Array, kernel: Array) -> tuple[Array, Array]:
+    """Return images and the kernel that they are convolved with in their common dtype.
+
+    Raises:
+        TypeError, ValueError: for other ranks or dtypes, and where their channels differ.
+    """
+    check_images(x)
     if kernel.ndim != 4:
         raise ValueError(f"kernel has shape {kernel.shape}, but must be (height, width, channels in, channels out)")
     if x.shape[-1] != kernel.shape[2]:
@@ -60,6 +78,8 @@ def _images(x: Array, kernel: Array) -> None:
             f"x has {x.shape[-1]} channels and kernel takes {kernel.shape[2]}: channels come last, "
             f"x.transpose(0, 2, 3, 1) where they are second; x has shape {x.shape}, kernel {kernel.shape}"
         )
+    dtype = jnp.result_type(x, kernel)
+    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
 
 
 def _size(array: Array, first: int) -> tuple[int, int]:
@@ -72,7 +92,8 @@ def convolve(x: Array, kernel: Array, *, strides: Size = 1, padding: Padding = "
     y[p, q] = Σᵢⱼ x[p·stride + i − before, q·stride + j − before] · kernel[i, j]
 
     Differentiable in reverse mode, any number of times, in every form: a gradient penalty may differentiate through
-    the gradient. Forward mode (`jax.jvp`, `jax.jacfwd`) is refused by JAX.
+    the gradient. Forward mode (`jax.jvp`, `jax.jacfwd`) is refused by JAX, and so is a gradient of or in a
+    `jax.shard_map` that is not given check_vma=False.
 
     Args:
         x: (n, height, width, c).
@@ -92,7 +113,7 @@ def convolve(x: Array, kernel: Array, *, strides: Size = 1, padding: Padding = "
         >>> convolve(jnp.ones((1, 28, 28, 1)), jnp.ones((6, 6, 1, 16)), strides=2, padding="VALID").shape
         (1, 12, 12, 16)
     """
-    _images(x, kernel)
+    x, kernel = operands(x, kernel)
     return _correlate(x, kernel, strided(_size(x, 1), _size(kernel, 0), strides, padding), form)
 
 
@@ -128,7 +149,7 @@ def convolve_transposed(
     References:
         Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016.
     """
-    _images(x, kernel)
+    x, kernel = operands(x, kernel)
     # As the transpose of a convolution from the result to x, whose kernel is this one turned by half a turn.
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
     return _spread(x, turned, transposed(_size(x, 1), _size(kernel, 0), strides, padding), form)

@@ -1,6 +1,7 @@
 """The sizes of a convolution: strides, padding, and what goes in and comes out."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from jax import lax
@@ -56,19 +57,22 @@ def pair(name: str, value: Any) -> tuple[int, int]:
     return int(both[0]), int(both[1])
 
 
-def _sides(padding: Padding, axis: int) -> tuple[int, int]:
-    if not isinstance(padding, int | Sequence) or isinstance(padding, str | bool) or len(_both(padding)) != 2:
+def _sides(padding: Padding) -> list[tuple[int, int]]:
+    """Return (before, after) for each axis of what is neither "SAME" nor "VALID"."""
+    both = _twice(padding)
+    sides = [_twice(one) for one in both]
+    numbers = [number for side in sides for number in side]
+    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in numbers)
+    if not whole or [len(both), *map(len, sides)] != [2, 2, 2]:
         raise ValueError(
             f"padding is {padding!r}, but must be 'SAME', 'VALID', a whole number, or (before, after) for each of the "
             "two axes: ((1, 1), (1, 1))"
         )
-    one = _both(padding)[axis]
-    before, after = one if isinstance(one, Sequence) else (one, one)
-    return int(before), int(after)
+    return [(int(before), int(after)) for before, after in sides]
 
 
-def _both(padding: Any) -> Any:
-    return padding if isinstance(padding, Sequence) else (padding, padding)
+def _twice(one: Any) -> Any:
+    return one if isinstance(one, Sequence) else (one, one)
 
 
 def strided(size: tuple[int, int], kernel: Size, strides: Size, padding: Padding) -> Geometry:
@@ -82,10 +86,8 @@ def strided(size: tuple[int, int], kernel: Size, strides: Size, padding: Padding
         (112, 112)
     """
     kernel, strides = pair("kernel_size", kernel), pair("strides", strides)
-    if padding in ("SAME", "VALID"):
-        sides = lax.padtype_to_pads(size, kernel, strides, padding)
-    else:
-        sides = [_sides(padding, 0), _sides(padding, 1)]
+    named = isinstance(padding, str) and padding in ("SAME", "VALID")
+    sides = lax.padtype_to_pads(size, kernel, strides, str(padding)) if named else _sides(padding)
     small = []
     for axis, name in enumerate(("height", "width")):
         room = size[axis] + sum(sides[axis]) - kernel[axis]
@@ -112,13 +114,13 @@ def transposed(size: tuple[int, int], kernel: Size, strides: Size, padding: Padd
     low, large = [], []
     for axis, name in enumerate(("height", "width")):
         k, step = kernel[axis], strides[axis]
-        if padding in ("SAME", "VALID"):
+        if isinstance(padding, str) and padding in ("SAME", "VALID"):
             # As lax.conv_transpose has it: the output is size·step, or that and what is left of the kernel.
             total = k + step - 2 + (max(k - step, 0) if padding == "VALID" else 0)
             before = k - 1 if padding == "VALID" or step > k - 1 else -(-total // 2)
             after = total - before
         else:
-            before, after = _sides(padding, axis)
+            before, after = _sides(padding)[axis]
         out = (size[axis] - 1) * step + 1 + before + after - k + 1
         if out < 1:
             raise ValueError(

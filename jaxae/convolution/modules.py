@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxae import checks
 from jaxae.convolution.forms import Form, best
-from jaxae.convolution.functions import convolve, convolve_transposed
+from jaxae.convolution.functions import check_images, convolve, convolve_transposed
 from jaxae.convolution.geometry import Padding, Size, pair
 from jaxae.convolution.resizing import resize_convolve
 from jaxae.types import Array
@@ -18,9 +18,11 @@ __all__ = ["Conv", "ConvTranspose", "ResizeConv"]
 Initializer = Callable[..., Any]
 
 
-def _parameters(module: Any, inputs: int, dtype: Any) -> tuple[Array, Array | None]:
+def _parameters(module: Any, x: Array, more: int = 0) -> tuple[Array, Array | None]:
+    """Return kernel and bias for images x and so many channels more."""
+    check_images(x)
     checks.whole("features", module.features)
-    shape = (*pair("kernel_size", module.kernel_size), inputs, module.features)
+    shape, dtype = (*pair("kernel_size", module.kernel_size), x.shape[-1] + more, module.features), jnp.result_type(x)
     kernel = module.param("kernel", module.kernel_init, shape, dtype)
     bias = module.param("bias", module.bias_init, (module.features,), dtype) if module.use_bias else None
     return kernel, bias
@@ -73,19 +75,18 @@ class Conv(nn.Module):
         Raises:
             ValueError: for other shapes, and where the kernel does not fit into the padded image.
         """
-        if planes is None:
-            kernel, bias = _parameters(self, x.shape[-1], x.dtype)
-            y = convolve(x, kernel, strides=self.strides, padding=self.padding, form=self.form)
-            return _shifted(y, bias)
-        if planes.ndim != 2 or len(planes) != len(x):
+        if planes is not None and (planes.ndim != 2 or len(planes) != len(x)):
             raise ValueError(
                 f"planes has shape {planes.shape}, but must be (n, m), a number for each example and plane: x has "
                 f"shape {x.shape}"
             )
-        c, m = x.shape[-1], planes.shape[-1]
-        kernel, bias = _parameters(self, c + m, x.dtype)
+        m = 0 if planes is None else planes.shape[-1]
+        kernel, bias = _parameters(self, x, m)
+        c = x.shape[-1]
         y = convolve(x, kernel[:, :, :c], strides=self.strides, padding=self.padding, form=self.form)
-        return _shifted(y + self._of_planes(x, planes, kernel[:, :, c:]), bias)
+        if planes is not None and m:
+            y += self._of_planes(x, planes, kernel[:, :, c:])
+        return _shifted(y, bias)
 
     def _of_planes(self, x: Array, planes: Array, kernel: Array) -> Array:
         """Return what the kernel (kh, kw, m, features) sees of planes (n, m): (n, h' or 1, w' or 1, features)."""
@@ -93,7 +94,7 @@ class Conv(nn.Module):
         if self.padding == "VALID" or self.padding == 0:
             return (planes @ kernel.sum((0, 1)))[:, None, None]
         flat = kernel.reshape(*kernel.shape[:2], 1, m * features)
-        ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+        ones = jnp.ones((1, *x.shape[1:3], 1), kernel.dtype)
         seen = convolve(ones, flat, strides=self.strides, padding=self.padding, form=self.form)
         return jnp.einsum("nm,hwmf->nhwf", planes, seen.reshape(*seen.shape[1:3], m, features))
 
@@ -136,7 +137,7 @@ class ConvTranspose(nn.Module):
         Raises:
             ValueError: for other shapes, and where nothing would be left of the image.
         """
-        kernel, bias = _parameters(self, x.shape[-1], x.dtype)
+        kernel, bias = _parameters(self, x)
         y = convolve_transposed(x, kernel, strides=self.strides, padding=self.padding, form=self.form)
         return _shifted(y, bias)
 
@@ -180,7 +181,7 @@ class ResizeConv(nn.Module):
         Raises:
             ValueError: for other shapes, and where the kernel does not fit into the padded image.
         """
-        kernel, bias = _parameters(self, x.shape[-1], x.dtype)
+        kernel, bias = _parameters(self, x)
         scale = pair("scale", self.scale)
         size = (scale[0] * x.shape[1], scale[1] * x.shape[2])
         y = resize_convolve(x, kernel, size=size, padding=self.padding, align_corners=self.align_corners)

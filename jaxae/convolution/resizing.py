@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxae.convolution.functions import convolve
+from jaxae.convolution.functions import check_images, convolve, operands
 from jaxae.convolution.geometry import Padding, Size, pair, strided
 from jaxae.types import Array
 
@@ -60,8 +60,7 @@ def resize(x: Array, size: Size, *, align_corners: bool = False) -> Array:
         >>> resize(jnp.arange(2.0).reshape(1, 1, 2, 1), (1, 4))[0, 0, :, 0].tolist()
         [0.0, 0.25, 0.75, 1.0]
     """
-    if x.ndim != 4:
-        raise ValueError(f"x has shape {x.shape}, but must hold images (n, height, width, channels)")
+    check_images(x)
     height, width = pair("size", size)
     n, h, w, c = x.shape
     rows, columns = _interpolation(h, height, align_corners), _interpolation(w, width, align_corners)
@@ -112,8 +111,9 @@ def resize_convolve(
     References:
         Odena et al., Deconvolution and checkerboard artifacts, 2016.
     """
+    x, kernel = operands(x, kernel)
     size = pair("size", size)
-    if x.ndim != 4 or size[0] * size[1] < x.shape[1] * x.shape[2]:
+    if size[0] * size[1] < x.shape[1] * x.shape[2]:
         return convolve(resize(x, size, align_corners=align_corners), kernel, padding=padding)
     n, h, w, c = x.shape
     (kh, kw), o = kernel.shape[:2], kernel.shape[3]

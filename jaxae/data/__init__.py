@@ -4,8 +4,10 @@ from jaxae.data.arrays import Images
 from jaxae.data.conditions import Conditions, conditions
 from jaxae.data.files import Table, check_target, fingerprint, read, write
 from jaxae.data.folders import ImageFolder, image_folder
+from jaxae.data.formats import is_table
 from jaxae.data.images import images
-from jaxae.data.scaling import Scaling, min_max, split, standard
+from jaxae.data.photos import Photos, photos
+from jaxae.data.scaling import Scaling, min_max, pixel_columns, split, standard
 from jaxae.data.sources import (
     CONDITIONAL_NOISE,
     PATTERNS,
@@ -30,6 +32,7 @@ __all__ = [
     "Digits",
     "ImageFolder",
     "Images",
+    "Photos",
     "Process",
     "Scaling",
     "Series",
@@ -44,7 +47,10 @@ __all__ = [
     "fingerprint",
     "image_folder",
     "images",
+    "is_table",
     "min_max",
+    "photos",
+    "pixel_columns",
     "process",
     "read",
     "series",

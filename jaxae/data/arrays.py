@@ -44,6 +44,13 @@ class Images(NamedTuple):
     shape: tuple[int, int, int] | None = None
     classes: tuple[str, ...] = ()
 
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """The class of each image in words: its name, or else its number; None where there are no labels."""
+        if self.labels is None:
+            return None
+        return tuple(self.classes[label] if self.classes else str(label) for label in self.labels)
+
 
 def shape_of(columns: Sequence[str]) -> tuple[int, int, int] | None:
     """Return height, width and channels by the names of the columns or, of squares, by their number; else None."""

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import math
+import os
 import re
 import struct
 import tokenize
@@ -30,6 +31,7 @@ __all__ = [
     "idx",
     "is_idx",
     "is_number",
+    "is_table",
     "listed",
     "numbers",
     "only",
@@ -75,6 +77,11 @@ def pixels(height: int, width: int, channels: int = 1) -> tuple[str, ...]:
     """Return the column names of a flattened image: pixel_<row>_<column>, row by row, each in 3 colours if it has 3."""
     ends = {1: ("",), 3: ("_red", "_green", "_blue")}[channels]
     return tuple(f"pixel_{row}_{column}{end}" for row in range(height) for column in range(width) for end in ends)
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file, by its name, holds a table with named columns."""
+    return Path(path).name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet"))
 
 
 def opened(path: Path) -> Contents:

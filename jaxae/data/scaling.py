@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxae import checks
-from jaxae.data.formats import listed
+from jaxae.data.formats import listed, pixels
 
 if TYPE_CHECKING:
     from jax import Array
 
-__all__ = ["Scaling", "min_max", "split", "standard"]
+__all__ = ["Scaling", "min_max", "pixel_columns", "split", "standard"]
+
+BLOCK = 2**22
+"""Numbers that are scaled together, at most: 32 MiB of float64."""
 
 
 class Scaling(NamedTuple):
@@ -43,6 +46,29 @@ class Scaling(NamedTuple):
         """The names of the columns that the model sees."""
         return tuple(name for name, seen in zip(self.columns, self.varying, strict=True) if seen)
 
+    def to_json(self, shape: tuple[int, int, int] | None = None) -> dict[str, Any]:
+        """Return what `from_json` takes; of images (height, width, channels) without the names of their pixels."""
+        names = None if pixel_columns(self.columns, shape) else self.columns
+        parts = {"offset": self.offset, "scale": self.scale}
+        one = {name: bool((part == part[0]).all()) for name, part in parts.items()}
+        return {
+            "columns": names,
+            **{name: float(part[0]) if names is None and one[name] else part.tolist() for name, part in parts.items()},
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], shape: tuple[int, int, int] | None = None) -> Scaling:
+        """Return the scaling that `to_json` wrote.
+
+        Example:
+            >>> scaling = Scaling(("pixel_0_0", "pixel_0_1"), np.zeros(2), np.full(2, 255.0))
+            >>> Scaling.from_json(scaling.to_json((1, 2, 1)), (1, 2, 1)).scale.tolist()
+            [255.0, 255.0]
+        """
+        names = pixels(*shape) if found["columns"] is None and shape is not None else tuple(found["columns"])
+        offset, scale = (np.asarray(found[part], np.float64) for part in ("offset", "scale"))
+        return cls(names, *(np.full(len(names), part) if part.ndim == 0 else part for part in (offset, scale)))
+
     def apply(self, values: Any) -> np.ndarray:
         """Return the varying columns in the model's units, (n, varying) float32.
 
@@ -56,17 +82,22 @@ class Scaling(NamedTuple):
             >>> standard([[1.0, 7.0], [3.0, 7.0]], ["flow", "valve"]).apply([[5.0, 7.0]]).tolist()
             [[3.0]]
         """
-        array = _finite(values, self.columns)
+        array = _table(values, self.columns)
         seen = self.varying
-        with np.errstate(over="ignore"):
-            x = ((array[:, seen] - self.offset[seen]) / self.scale[seen]).astype(np.float32)
-        faults = np.argwhere(~np.isfinite(x))
-        if len(faults):
-            row, column = faults[0]
-            raise ValueError(
-                f"column {self.names[column]!r}, row {row + 1}: {array[row, seen][column]:g} is too far from the data "
-                "that the scaling was made from to be a float32"
-            )
+        x = np.empty((len(array), int(seen.sum())), np.float32)
+        rows = max(1, BLOCK // max(1, array.shape[1]))
+        for first in range(0, len(array), rows):
+            block = _finite(array[first : first + rows], self.columns, first)[:, seen]
+            part = x[first : first + rows]
+            with np.errstate(over="ignore"):
+                part[:] = (block - self.offset[seen]) / self.scale[seen]
+            faults = np.argwhere(~np.isfinite(part))
+            if len(faults):
+                row, column = faults[0]
+                raise ValueError(
+                    f"column {self.names[column]!r}, row {first + row + 1}: {block[row, column]:g} is too far from the "
+                    "data that the scaling was made from to be a float32"
+                )
         return x
 
     def invert(self, array: Any) -> np.ndarray:
@@ -86,6 +117,11 @@ class Scaling(NamedTuple):
         values = np.tile(self.offset, (len(x), 1))
         values[:, self.varying] += x * self.scale[self.varying]
         return values
+
+
+def pixel_columns(columns: Sequence[str], shape: tuple[int, int, int] | None) -> bool:
+    """Return whether the columns are called as the pixels of images (height, width, channels) are."""
+    return shape is not None and shape[2] in (1, 3) and tuple(columns) == pixels(*shape)
 
 
 def standard(values: Any, columns: Sequence[str]) -> Scaling:
@@ -161,17 +197,21 @@ def _usable(offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.isfinite(offset) & np.isfinite(scale) & (scale >= np.finfo(np.float64).tiny)
 
 
-def _finite(values: Any, names: tuple[str, ...]) -> np.ndarray:
+def _table(values: Any, names: tuple[str, ...]) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise ValueError(f"values must be real numbers; got {array.dtype}")
     if array.ndim != 2 or array.shape[1] != len(names):
         raise ValueError(f"values must be (n, {len(names)}), the columns {listed(names)}; got shape {array.shape}")
-    array = array.astype(np.float64)
+    return array
+
+
+def _finite(values: Any, names: tuple[str, ...], first: int = 0) -> np.ndarray:
+    array = _table(values, names).astype(np.float64)
     faults = np.argwhere(~np.isfinite(array))
     if len(faults):
         row, column = faults[0]
-        raise ValueError(f"column {names[column]!r}, row {row + 1} is {array[row, column]}; it must be finite")
+        raise ValueError(f"column {names[column]!r}, row {first + row + 1} is {array[row, column]}; it must be finite")
     return array
 
 

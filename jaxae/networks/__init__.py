@@ -4,11 +4,12 @@ There is no train flag. `BatchNorm` trains exactly when the collection `batch_st
 exactly when a key named `dropout` is given: the objective does both, everything else does neither.
 """
 
-from jaxae.networks.convolutional import ConvDecoder, ConvEncoder, Residual, Stage, mirror
+from jaxae.networks.convolutional import ConvDecoder, ConvEncoder, Residual
 from jaxae.networks.dense import MLP, Atoms, keep_largest
 from jaxae.networks.discriminators import Projection
 from jaxae.networks.layers import BatchNorm, Dropout, conditioned
 from jaxae.networks.scales import PredictedScale, SharedScale
+from jaxae.networks.stages import Stage, mirror
 
 __all__ = [
     "MLP",

@@ -2,7 +2,7 @@
 
 from flax import linen as nn
 
-from jaxae.networks.layers import conditioned
+from jaxae.networks.layers import check_condition, conditioned
 from jaxae.types import Array
 
 __all__ = ["Projection"]
@@ -32,8 +32,18 @@ class Projection(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None = None) -> Array:
-        """Return logits (n, 1) of x (n, ...) under cond (n, conditions); without cond, of x alone."""
+        """Return logits (n, 1) of x (n, ...) under cond (n, conditions); without cond, of x alone.
+
+        Raises:
+            ValueError: if the network's features are not (n, width), or cond is not (n, conditions).
+        """
+        check_condition(cond, "x", x)
         features = conditioned(self.network, x, None)
+        if features.ndim != 2:
+            raise ValueError(
+                f"the network returned shape {features.shape}, but must return features (n, width): flatten or average "
+                "what it returns"
+            )
         logit = nn.Dense(1, name="linear")(features)
         if cond is None:
             return logit

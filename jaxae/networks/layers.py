@@ -9,7 +9,7 @@ from jax.extend.core import get_opaque_trace_state
 from jaxae import checks
 from jaxae.types import Array
 
-__all__ = ["BatchNorm", "Dropout", "check_rate", "conditioned"]
+__all__ = ["BatchNorm", "Dropout", "check_condition", "check_rate", "conditioned"]
 
 
 def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
@@ -86,3 +86,18 @@ def check_rate(rate: float) -> None:
     checks.fraction("dropout", rate)
     if rate == 1:
         raise ValueError("dropout is 1, which drops everything: it must be < 1")
+
+
+def check_condition(cond: Array | None, other: str, array: Array) -> None:
+    """Refuse a condition that is not (n, conditions), of as many examples as another array.
+
+    Raises:
+        ValueError: with the shapes.
+    """
+    if cond is not None:
+        if cond.ndim != 2:
+            raise ValueError(
+                f"cond has shape {cond.shape}, but must be (n, conditions): cond[:, None] for one number each, "
+                "jax.nn.one_hot(cond, classes) for classes"
+            )
+        checks.same_shape("cond", cond.shape[:1], other, array.shape[:1])

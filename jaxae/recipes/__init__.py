@@ -6,7 +6,8 @@ A recipe is a module with, in this order,
   settings that are only `OF_OWN_DATA`;
 - `Settings`, a frozen dataclass that refuses impossible values; it has `epochs`, `batch_size` and `latent`;
 - `source(settings, key)`: its own data; `scaling(settings, values, columns)`: from the user's units to the model's;
-- `model(settings, variables)`, and `encode`, `decode`, `sample` on the bound model as far as it can;
+- `model(settings, shape)` of examples of that shape, (variables,) or of images (height, width, channels), which come
+  as rows (n, pixels) none the less; and `encode`, `decode`, `sample` on the bound model as far as it can;
 - `learner(model, settings, steps, *, ...)`: its keyword arguments are the settings that can be swept;
 - `score(model, settings)`: what validation rows are judged by, or None; `final(fit)` where the variables to use are not
   those of the best epoch;
@@ -21,6 +22,7 @@ Some need more, and what they do not have has a meaning of its own:
 - `examples(settings, rows)`: what the model sees of scaled rows (windows), `reconstruct(study, rows)` and
   `errors(study, rows, cond)` back in rows, and `events(settings, alarms)`, where an example is not a row; without
   `errors` a row's score is the squared distance to its reconstruction;
+- `judge(study)`: what takes long to make and every member is evaluated by, as `study.judge`;
 - `denoise(model, x)`, where a model is trained to;
 - a last argument `cond` of `encode`, `decode`, `sample`, where the source has conditions.
 

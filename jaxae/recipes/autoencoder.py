@@ -60,8 +60,9 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return ja.data.standard(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of so many variables."""
+    (variables,) = shape
     return ja.models.AE(
         encoder=ja.networks.MLP((*settings.widths, settings.latent)),
         decoder=ja.networks.MLP((*reversed(settings.widths), variables)),

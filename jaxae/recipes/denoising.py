@@ -81,10 +81,11 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return (ja.data.standard if settings.range == "standard" else ja.data.min_max)(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of so many variables."""
     from flax import linen as nn
 
+    (variables,) = shape
     depth = len(settings.widths)
     rates = tuple(settings.dropout if layer == 0 else 0.0 for layer in range(depth))
     decoder = ja.networks.MLP((*reversed(settings.widths), variables), dropout=rates[::-1])

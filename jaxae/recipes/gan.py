@@ -79,12 +79,13 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return ja.data.min_max(values, columns, low=-1.0, high=1.0)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the two players for so many variables."""
     import functools
 
     from flax import linen as nn
 
+    (variables,) = shape
     leaky = functools.partial(nn.leaky_relu, negative_slope=0.2)
     generator = ja.networks.MLP((*settings.widths, variables), activation=leaky, norm=True)
     widths = (*reversed(settings.widths), 1)

@@ -67,8 +67,11 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return pixels.full_scale(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of so many pixels."""
+    import math
+
+    variables = math.prod(shape)
     return ja.models.AE(
         encoder=ja.networks.MLP((*settings.widths, settings.latent)),
         decoder=ja.networks.MLP((*reversed(settings.widths), variables)),

@@ -75,8 +75,11 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return pixels.full_scale(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of so many pixels."""
+    import math
+
+    variables = math.prod(shape)
     from flax import linen as nn
 
     normal = settings.initial == "normal"

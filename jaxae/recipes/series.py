@@ -201,10 +201,11 @@ def examples(settings: Settings, rows: Any) -> Any:
     return windows.reshape(len(windows), -1)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of windows of so many numbers."""
     from flax import linen as nn
 
+    (variables,) = shape
     widths = (*settings.widths, settings.latent)
     return ja.models.AE(
         encoder=ja.networks.MLP(widths, dropout=settings.dropout, activate_final=True),

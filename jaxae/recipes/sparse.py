@@ -101,12 +101,13 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return ja.data.standard(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the autoencoder of so many variables."""
     import math
 
     from flax import linen as nn
 
+    (variables,) = shape
     bounded = settings.penalty == "kl"
     encoder = nn.Sequential([ja.networks.MLP((*settings.widths, settings.latent)), nn.sigmoid if bounded else nn.relu])
     decoder: Any

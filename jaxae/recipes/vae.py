@@ -75,8 +75,9 @@ def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
     return ja.data.standard(values, columns)
 
 
-def model(settings: Settings, variables: int) -> Any:
+def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     """Return the variational autoencoder of so many variables."""
+    (variables,) = shape
     return ja.models.VAE(
         encoder=ja.networks.MLP(settings.widths, activate_final=True),
         decoder=ja.networks.SharedScale(ja.networks.MLP((*reversed(settings.widths), variables))),

@@ -36,7 +36,7 @@ class Source(NamedTuple):
     """Rows as they come, before anything is done to them.
 
     Attributes:
-        values: (n, d) float64 in the user's units.
+        values: (n, d) in the user's units: float64, or for images also uint8 or float32.
         columns: d names.
         labels: (n,) int, or None: groups, or for anomaly detection 0 for normal and other numbers for kinds of
             anomaly; no model sees them.
@@ -48,6 +48,7 @@ class Source(NamedTuple):
         stamp: the column that the stamps came from, or None.
         truth: what only made data know of themselves, for the figures: nothing is trained on it.
         filled: (n, d) bool, where a value was missing and filled in; None where none was.
+        shape: (height, width, channels) of the image that each row is; None where rows are no images.
     """
 
     values: np.ndarray
@@ -60,6 +61,7 @@ class Source(NamedTuple):
     stamp: str | None = None
     truth: Any = None
     filled: np.ndarray | None = None
+    shape: tuple[int, int, int] | None = None
 
 
 class Study(NamedTuple):
@@ -82,6 +84,7 @@ class Study(NamedTuple):
         parts: row numbers of the source by part.
         key: of draws that all members and controls share, such as noise on the held-out rows; None in a folder that is
             used later.
+        judge: what the recipe's `judge` made of the data to evaluate every member by, or None.
     """
 
     settings: Any
@@ -99,11 +102,17 @@ class Study(NamedTuple):
     source: Source = Source(np.zeros((0, 0)), ())
     parts: Mapping[str, np.ndarray] = MappingProxyType({})
     key: Any = None
+    judge: Any = None
 
     @property
     def bound(self) -> Any:
         """The model with its variables."""
         return self.model.bind(self.variables)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example: (variables,), or of images, which come as rows, (height, width, channels)."""
+        return self.source.shape or (self.train.shape[1],)
 
     def batch(self, part: str) -> Batch:
         """Return the examples of a part with their conditions."""

@@ -1,7 +1,7 @@
 """What the recipes of images share: digits or image files, pixels in 0…1, sheets, and what codes say of the labels."""
 
-import math
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,23 +11,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxae import data, latent, metrics, report
-from jaxae.study.nouns import Source, Study
+from jaxae import data, distributions, latent, metrics, report
+from jaxae.study.nouns import Source, Study, evidence
 from jaxae.types import Key
 
 __all__ = [
+    "CLASS",
+    "ROWS",
     "adam",
+    "as_images",
     "beside_controls",
+    "by_class",
     "by_pca",
+    "centred",
     "code_pictures",
     "codes",
     "digits",
+    "evidence_gap",
     "full_scale",
+    "in_blocks",
     "independent_likelihood",
     "probe",
+    "read_classes",
     "read_images",
     "reconstruction",
     "sheets",
+    "similarity",
 ]
 
 WARM_UP = 1 / 20
@@ -46,27 +55,58 @@ VALIDATION = 1 / 60
 """Share of the training images that choose the best epoch, where the data bring test images of their own."""
 PROBED = 10_000
 """Training images that a linear probe is fitted on, at most."""
+WINDOW = 7
+"""Side of the window of the structural similarity, in pixels."""
+CLASS = "class"
+"""What the condition is called that an image's label is."""
 MAPPED = 1000
 """Test images on a map, at most."""
-ROWS = 10_000
-"""Images that are encoded together, at most: bounds the memory."""
+ROWS = 1000
+"""Images that go through a model together, at most: bounds the memory."""
 
 
 def digits() -> Source:
     """Return the 1,797 digits that scikit-learn bundles, with their labels."""
     made = data.digits()
-    return Source(made.images.values, made.images.columns, made.labels)
+    return Source(made.images.values, made.images.columns, made.labels, shape=(8, 8, 1))
 
 
-def read_images(path: Any, key: Key) -> Source:
-    """Return the images of a file or of a folder in MNIST's format, whose test images stay test images."""
-    found = data.images(path)
+def read_images(path: Any, key: Key, size: int | None = None) -> Source:
+    """Return the images of a file or a folder, in another size if one is given; official test images stay test images.
+
+    Rows that are no square images count as images of one row.
+    """
+    return _as_source(data.images(path, size=size), key)
+
+
+def read_classes(path: Any, key: Key, size: int | None = None) -> Source:
+    """Return the images of a file or a folder, conditioned on their class."""
+    found = data.images(path, size=size)
+    return by_class(_as_source(found, key), found.kinds)
+
+
+def _as_source(found: data.Images, key: Key) -> Source:
     parts = None
     if found.test:
         n = len(found.values) - found.test
         train, validation = data.split(key, n, fractions=(1 - VALIDATION, VALIDATION))
         parts = {"train": train, "validation": validation, "test": np.arange(n, len(found.values))}
-    return Source(found.values, found.columns, found.labels, found.notes, parts=parts)
+    shape = found.shape or (1, found.values.shape[1], 1)
+    return Source(found.values, found.columns, found.labels, found.notes, parts=parts, shape=shape)
+
+
+def by_class(source: Source, kinds: Sequence[str] | None = None) -> Source:
+    """Return the source conditioned on the class of each image.
+
+    Raises:
+        ValueError: for images without labels.
+    """
+    if source.labels is None:
+        raise ValueError(
+            "the images have no labels to be conditioned on: give a folder with one folder for each class, a column "
+            "'label', an array y beside X, or MNIST's files"
+        )
+    return source._replace(conditions={CLASS: tuple(kinds or map(str, source.labels))})
 
 
 def full_scale(values: np.ndarray, columns: Any) -> data.Scaling:
@@ -78,8 +118,15 @@ def full_scale(values: np.ndarray, columns: Any) -> data.Scaling:
     low, high = float(np.min(values)), float(np.max(values))
     if low < 0 or high > 255:
         raise ValueError(f"pixels go from {low:g} to {high:g}, but must lie in 0…1, 0…16 or 0…255: scale them")
-    full = next(full for full in (1.0, 16.0, 255.0) if high <= full)
+    # Bytes are bytes, however dark the images.
+    full = 255.0 if values.dtype == np.uint8 else next(full for full in (1.0, 16.0, 255.0) if high <= full)
     return data.Scaling(tuple(columns), np.zeros(len(columns)), np.full(len(columns), full))
+
+
+def centred(values: np.ndarray, columns: Any) -> data.Scaling:
+    """Return the map of 0 and the brightest value that the pixels can have, 1, 16 or 255, to −1 and 1."""
+    full = full_scale(values, columns).scale
+    return data.Scaling(tuple(columns), full / 2, full / 2)
 
 
 def adam(schedule: str, learning_rate: Any, steps: int) -> optax.GradientTransformation:
@@ -90,10 +137,19 @@ def adam(schedule: str, learning_rate: Any, steps: int) -> optax.GradientTransfo
     return optax.adam(optax.warmup_cosine_decay_schedule(0.0, learning_rate, rising, max(steps, rising + 1)))
 
 
-def codes(recipe: ModuleType, study: Study, rows: np.ndarray) -> np.ndarray:
-    """Return the codes (n, latent) of scaled images (n, pixels)."""
-    parts = [recipe.encode(study.bound, jnp.asarray(rows[first : first + ROWS])) for first in range(0, len(rows), ROWS)]
+def in_blocks(function: Callable[..., Any], *arrays: Any) -> np.ndarray:
+    """Return what a function makes of so many rows at a time of arrays (n, ...), which bounds the memory."""
+    arrays = tuple(array for array in arrays if array is not None)
+    parts = [
+        function(*(jnp.asarray(array[first : first + ROWS]) for array in arrays))
+        for first in range(0, len(arrays[0]), ROWS)
+    ]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def codes(recipe: ModuleType, study: Study, rows: np.ndarray, cond: np.ndarray | None = None) -> np.ndarray:
+    """Return the codes (n, latent) of scaled images (n, pixels), under cond (n, conditions) if there are any."""
+    return in_blocks(functools.partial(recipe.encode, study.bound), rows, cond)
 
 
 def probe(recipe: ModuleType, study: Study) -> dict[str, float]:
@@ -101,14 +157,23 @@ def probe(recipe: ModuleType, study: Study) -> dict[str, float]:
     train, test = study.labels_of("train"), study.labels_of("test")
     if train is None or test is None:
         return {}
-    rows = codes(recipe, study, study.train[:PROBED])
-    accuracy = metrics.linear_probe(rows, train[:PROBED], codes(recipe, study, study.test), test)
-    return {"probe_accuracy": accuracy}
+    cond = study.cond.get("train")
+    rows = codes(recipe, study, study.train[:PROBED], None if cond is None else cond[:PROBED])
+    held_out = codes(recipe, study, study.test, study.cond.get("test"))
+    return {"probe_accuracy": metrics.linear_probe(rows, train[:PROBED], held_out, test)}
 
 
 def reconstruction(recipe: ModuleType, study: Study) -> np.ndarray:
     """Return the reconstructions (n, pixels) of the test images."""
-    return np.asarray(recipe.decode(study.bound, jnp.asarray(codes(recipe, study, study.test))))
+    cond = study.cond.get("test")
+    return in_blocks(functools.partial(recipe.decode, study.bound), codes(recipe, study, study.test, cond), cond)
+
+
+def similarity(study: Study, made: np.ndarray) -> dict[str, float]:
+    """Return the mean structural similarity of test images and what was made of them; of tiny images nothing."""
+    if min(study.shape[:2]) < WINDOW:
+        return {}
+    return {"ssim": float(metrics.ssim(as_images(study, study.test), as_images(study, made), window=WINDOW).mean())}
 
 
 def independent_likelihood(study: Study) -> float:
@@ -116,6 +181,16 @@ def independent_likelihood(study: Study) -> float:
     # Half an image of each kind is counted in, so that a pixel never lit in training is possible.
     mean = (study.train.sum(0, dtype=np.float64) + 0.5) / (len(study.train) + 1)
     return float((study.test * np.log(mean) + (1 - study.test) * np.log1p(-mean)).sum(1).mean())
+
+
+def evidence_gap(study: Study, key: Key, nll: Any = None) -> report.Check:
+    """Return whether images that were seen are as likely as those of the validation part."""
+    # The same draws for both, so that only the images differ.
+    seen, held_out = (
+        -evidence(study, part, jax.random.fold_in(key, 0), nll or distributions.bernoulli, most=2000)["elbo"]
+        for part in ("train", "validation")
+    )
+    return report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound")
 
 
 def beside_controls(
@@ -131,8 +206,13 @@ def beside_controls(
     ]
 
 
-def by_pca(study: Study) -> dict[str, float]:
-    """Return the error of PCA with as many components on the test images, and a linear probe of its components."""
+def by_pca(study: Study, *, similar: bool = False) -> dict[str, float]:
+    """Return the error of PCA with as many components on the test images, and a linear probe of its components.
+
+    Args:
+        study: the trained model and its rows.
+        similar: also the structural similarity.
+    """
     from sklearn.decomposition import PCA
 
     few = min(study.settings.latent, *study.train.shape)
@@ -142,6 +222,7 @@ def by_pca(study: Study) -> dict[str, float]:
     found = {
         "mean_squared_error": metrics.mean_squared_error(study.test, reconstruction),
         "psnr": metrics.psnr(study.test, reconstruction),
+        **(similarity(study, reconstruction) if similar else {}),
     }
     train, test = study.labels_of("train"), study.labels_of("test")
     if train is not None and test is not None:
@@ -151,16 +232,21 @@ def by_pca(study: Study) -> dict[str, float]:
 
 
 def sheets(folder: Path, study: Study, reconstruction: np.ndarray, samples: np.ndarray | None = None) -> list[Any]:
-    """Draw test images beside their reconstructions (n, pixels), and new images; nothing where they are no squares."""
-    side = math.isqrt(study.test.shape[1])
-    if side * side != study.test.shape[1]:
+    """Draw test images beside their reconstructions (n, pixels), and new images; nothing where they are no images."""
+    if 1 in study.shape[:2]:
         return []
-    original, made = study.test[:16], reconstruction[:16]
+    few = 16 if study.shape[1] <= 32 else 8
+    original, made = study.test[:few], reconstruction[:few]
     rows = {"original": original, "reconstruction": made, "difference": made - original}
-    drawn = [report.pictures.images(folder, {name: part.reshape(-1, side, side) for name, part in rows.items()})]
+    drawn = [report.pictures.images(folder, {name: as_images(study, part) for name, part in rows.items()})]
     if samples is not None:
-        drawn.append(report.pictures.sheet(folder, samples.reshape(-1, side, side)))
+        drawn.append(report.pictures.sheet(folder, as_images(study, samples)))
     return drawn
+
+
+def as_images(study: Study, rows: Any) -> np.ndarray:
+    """Return rows (n, pixels) as images (n, height, width, channels)."""
+    return np.asarray(rows).reshape(-1, *study.shape)
 
 
 def code_pictures(folder: Path, study: Study, found: np.ndarray, key: Key) -> list[Any]:

@@ -194,10 +194,12 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, imput
     if parts is None:
         shares = getattr(recipe, "PARTS", PARTS)
         parts = dict(zip(shares, data.split(key, len(source.values), fractions=tuple(shares.values())), strict=True))
-    known = source.values if source.filled is None else np.where(source.filled, np.nan, source.values)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value is refused below
-        fills = np.stack([part(known[parts["train"]], 0) for part in (np.nanmean, np.nanmedian)])
+    fills = np.zeros((2, 0))
+    if source.shape is None:  # no pixel is ever missing
+        known = source.values if source.filled is None else np.where(source.filled, np.nan, source.values)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value is refused below
+            fills = np.stack([part(known[parts["train"]], 0) for part in (np.nanmean, np.nanmedian)])
     if source.filled is not None:
         source = _refilled(source, source.filled, fills, impute)
     scaling = recipe.scaling(settings, source.values[parts["train"]], source.columns)
@@ -219,7 +221,7 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, imput
         cond = {part: conditions.apply(columns) for part, columns in by_part.items()}
         source = source._replace(notes=(*source.notes, *conditions.described()))
     labels = None if source.labels is None else source.labels[parts["test"]]
-    model = recipe.model(settings, rows["train"].shape[1])
+    model = recipe.model(settings, source.shape or (rows["train"].shape[1],))
     return Study(
         settings,
         model,
@@ -251,6 +253,8 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     singles = [fitted] if fitted.members is None else [fitted.take(i) for i in range(count)]
     best = 0 if fitted.members is None else fitted.best()
     final = np.atleast_1d(fitted.final())
+    if hasattr(recipe, "judge"):
+        study = study._replace(judge=recipe.judge(study))
     members = []
     for i, single in enumerate(singles):
         alive = bool(np.isfinite(final[i]))
@@ -335,20 +339,17 @@ def _config(
         "data": {
             "source": "the recipe's own data" if path is None else os.path.abspath(path),
             "impute": impute,
-            "fills": dict(zip(("mean", "median"), study.fills.tolist(), strict=True)),
+            "fills": None if source.shape else dict(zip(("mean", "median"), study.fills.tolist(), strict=True)),
             "rows": len(source.values),
-            "columns": source.columns,
+            "columns": None if data.pixel_columns(source.columns, source.shape) else source.columns,
+            "shape": source.shape,
             "fingerprint": data.fingerprint(source.values),
             "notes": source.notes,
             "stamp": source.stamp,
             "split": {part: len(numbers) for part, numbers in study.parts.items()},
         },
         "conditions": None if study.conditions is None else study.conditions.to_json(),
-        "scaling": {
-            "columns": study.scaling.columns,
-            "offset": study.scaling.offset.tolist(),
-            "scale": study.scaling.scale.tolist(),
-        },
+        "scaling": study.scaling.to_json(source.shape),
         "versions": {
             "jaxae": __version__,
             "python": platform.python_version(),

@@ -83,6 +83,20 @@ class Trained(NamedTuple):
         drawn = self.recipe.sample(self.study.bound, key, n, *self._cond(conditions))
         return self.study.scaling.invert(np.asarray(drawn))
 
+    def pictures(self, values: np.ndarray) -> np.ndarray:
+        """Return images (n, height, width, channels) in 0…255, clipped, of rows (n, pixels) in the user's units.
+
+        Raises:
+            ValueError: if the model's rows are no images.
+        """
+        shape = self.study.source.shape
+        if shape is None:
+            raise ValueError(f"the rows of a model of recipe {self.config['recipe']!r} are no images")
+        scaling = self.study.scaling
+        # The brightest pixel there can be is where the scaling, of 0…1 or of −1…1, is 1.
+        bright = np.asarray(values) / (scaling.offset + scaling.scale)
+        return np.clip(255 * bright, 0, 255).reshape(-1, *shape)
+
     def detect(self, values: np.ndarray, *, rate: float, conditions: Conditions | None = None) -> Alarms:
         """Return scores, alarms and p-values of rows (n, d), and each variable's share of the score.
 
@@ -110,9 +124,9 @@ class Trained(NamedTuple):
         Raises:
             ValueError: for a file without those columns, or with a label missing.
         """
-        if Path(path).is_dir():
-            found = data.images(path)
-            return Source(found.values, found.columns, found.labels, found.notes)
+        shape = self.study.source.shape
+        if shape is not None and (Path(path).is_dir() or not data.is_table(path)):
+            return self._images(path, shape)
         known = () if self.study.conditions is None else self.study.conditions.names
         stamp = self.config["data"].get("stamp")
         if label in self.study.scaling.columns:
@@ -133,6 +147,21 @@ class Trained(NamedTuple):
             stamps=tuple(table.text[stamp]) if stamp else (),
             stamp=stamp,
         )
+
+    def _images(self, path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Source:
+        found = data.images(path, size=shape[:2] if getattr(self.study.settings, "size", None) else None)
+        given, values = found.shape or (1, found.values.shape[1], 1), found.values
+        if given == (*shape[:2], 1) and shape[2] == 3:
+            values = np.repeat(values, 3, axis=1)  # grey is a colour
+        elif given != shape:
+            sizes = [" × ".join(map(str, size)) for size in (given, shape)]
+            raise ValueError(
+                f"{path} holds images of {sizes[0]} (height × width × channels), but the model was trained on images "
+                f"of {sizes[1]}"
+            )
+        known = self.study.conditions
+        conditions = None if known is None or found.kinds is None else {known.names[0]: found.kinds}
+        return Source(values, self.study.scaling.columns, found.labels, found.notes, conditions=conditions, shape=shape)
 
     def _cond(self, conditions: Conditions | None) -> tuple[jax.Array, ...]:
         known = self.study.conditions
@@ -190,15 +219,13 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
         settings = recipe.Settings(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in config["settings"].items()}
         )
-        scaling = data.Scaling(
-            tuple(config["scaling"]["columns"]),
-            *(np.asarray(config["scaling"][part], np.float64) for part in ("offset", "scale")),
-        )
+        shape = None if config["data"]["shape"] is None else tuple(config["data"]["shape"])
+        scaling = data.Scaling.from_json(config["scaling"], shape)
         conditions = data.Conditions.from_json(config["conditions"]) if config.get("conditions") else None
         none = np.zeros((0, int(scaling.varying.sum())), np.float32)
         if hasattr(recipe, "examples"):
             none = recipe.examples(settings, np.zeros((settings.length, none.shape[1]), np.float32))[:0]
-        model = recipe.model(settings, none.shape[1])
+        model = recipe.model(settings, shape or (none.shape[1],))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder} does not describe a trained model: config.json or metrics.json was changed ({error}); restore "
@@ -221,7 +248,8 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
             f"{folder / 'model.safetensors'} is no model of the settings in config.json: one of the two was "
             "changed; restore it from a copy"
         )
-    study = Study(settings, model, variables, none, none, none, None, scaling, conditions=conditions)
+    empty = Source(np.zeros((0, 0)), (), shape=shape)
+    study = Study(settings, model, variables, none, none, none, None, scaling, conditions=conditions, source=empty)
     leaves = sorted(
         (jax.tree_util.keystr(at), data.fingerprint(leaf)) for at, leaf in jax.tree.leaves_with_path(variables)
     )

@@ -46,7 +46,7 @@ def recipe(name: str, columns: int, *, dropout: float = 0.0, **settings: Any) ->
 
     def build(dropping: bool) -> Any:
         rate = {"dropout": dropout * dropping} if dropout else {}
-        return found.model(found.Settings(**settings, **rate), columns)
+        return found.model(found.Settings(**settings, **rate), (columns,))
 
     return build
 

@@ -1,0 +1,146 @@
+"""The convolutional systems in PyTorch and their losses per example, and how Flax's arrays lie in torch's parameters.
+
+Flax keeps channels last: images (n, h, w, c), kernels (h, w, in, out), and a dense layer after a flattened image has
+its rows in the order h, w, c. Torch keeps channels first in all three. A `Layout` says how one array becomes the other,
+both ways, so that weights go there and gradients come back. The modules are the benchmark's.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.eager_images import (
+    ConditionalVariationalAutoencoder,
+    ConvolutionalAutoencoder,
+    ResizeAutoencoder,
+)
+
+Order = Callable[[np.ndarray], np.ndarray]
+
+
+class Layout(NamedTuple):
+    """How Flax's array becomes torch's, and how torch's becomes Flax's. Neither changes a number or the dtype."""
+
+    to_torch: Order
+    to_flax: Order
+
+
+def _flipped(kernel: np.ndarray) -> np.ndarray:
+    return kernel[:, :, ::-1, ::-1]
+
+
+SAME = Layout(lambda array: array, lambda array: array)
+"""Biases, and scale, bias, mean and var of batch norm: one number per channel in both.
+
+In training torch averages the unbiased variance, n/(n − 1) times the biased one that Flax averages, with n pixels of
+the batch per channel; both normalise with the biased one.
+"""
+
+DENSE = Layout(np.transpose, np.transpose)
+"""(in, out) and (out, in)."""
+
+CONV = Layout(lambda kernel: kernel.transpose(3, 2, 0, 1), lambda weight: weight.transpose(2, 3, 1, 0))
+"""(h, w, in, out) and (out, in, h, w); both slide the kernel as it is."""
+
+TRANSPOSED = Layout(
+    lambda kernel: _flipped(kernel.transpose(2, 3, 0, 1)), lambda weight: _flipped(weight).transpose(2, 3, 0, 1)
+)
+"""(h, w, in, out) and (in, out, h, w), flipped: `nn.ConvTranspose` of Flax slides its kernel over the dilated image,
+while torch adds the kernel at the place of every pixel, which is the same with the kernel turned round.
+"""
+
+IMAGE = Layout(lambda x: np.moveaxis(x, -1, -3), lambda x: np.moveaxis(x, -3, -1))
+"""(n, h, w, c) and (n, c, h, w)."""
+
+
+def from_image(height: int, width: int, channels: int) -> Layout:
+    """Return the layout of the kernel of a dense layer that takes a flattened image: (h·w·c, out) and (out, c·h·w)."""
+    return Layout(
+        lambda kernel: np.moveaxis(kernel.reshape(height, width, channels, -1), (3, 2), (0, 1)).reshape(
+            kernel.shape[1], -1
+        ),
+        lambda weight: np.moveaxis(weight.reshape(-1, channels, height, width), (0, 1), (3, 2)).reshape(
+            -1, weight.shape[0]
+        ),
+    )
+
+
+def to_image(height: int, width: int, channels: int) -> Layout:
+    """Return the layout of the kernel of a dense layer that makes an image: (in, h·w·c) and (c·h·w, in)."""
+    there, back = from_image(height, width, channels)
+    return Layout(lambda kernel: there(kernel.T).T, lambda weight: back(weight.T).T)
+
+
+def bias_of_image(height: int, width: int, channels: int) -> Layout:
+    """Return the layout of the bias of a dense layer that makes an image: (h·w·c,) and (c·h·w,)."""
+    return Layout(
+        lambda bias: bias.reshape(height, width, channels).transpose(2, 0, 1).reshape(-1),
+        lambda bias: bias.reshape(channels, height, width).transpose(1, 2, 0).reshape(-1),
+    )
+
+
+def padding_of_dilated(kernel: int, padding: int, output_padding: int = 0) -> tuple[int, int]:
+    """Return what to pad the dilated image with, before and after, for torch's padding of a transposed convolution.
+
+    Negative where the output is cropped.
+    """
+    return kernel - 1 - padding, kernel - 1 - padding + output_padding
+
+
+def layouts(module: nn.Module) -> dict[str, Layout]:
+    """Return the layout of every parameter and running average of one of the three modules, by its name in torch."""
+    image = {
+        ConvolutionalAutoencoder: lambda: (module.side, module.side, 256),
+        ResizeAutoencoder: lambda: (4, 4, 256),
+        ConditionalVariationalAutoencoder: lambda: (2, 2, 64),
+    }[type(module)]()
+    found = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            found |= {f"{name}.weight": CONV, f"{name}.bias": SAME}
+        elif isinstance(layer, nn.ConvTranspose2d):
+            found |= {f"{name}.weight": TRANSPOSED, f"{name}.bias": SAME}
+        elif isinstance(layer, nn.Linear):
+            found |= {f"{name}.weight": DENSE, f"{name}.bias": SAME}
+        elif isinstance(layer, nn.BatchNorm2d):
+            found |= {f"{name}.{leaf}": SAME for leaf in ("weight", "bias", "running_mean", "running_var")}
+    found |= {"from_code.weight": to_image(*image), "from_code.bias": bias_of_image(*image)}
+    # B2's code is made of the mean over all places, which has no order of places.
+    if isinstance(module, ConvolutionalAutoencoder):
+        found["to_code.weight"] = from_image(*image)
+    if isinstance(module, ConditionalVariationalAutoencoder):
+        found["head.weight"] = from_image(*image)
+    return found
+
+
+def put(tensor: Tensor, layout: Layout, array: np.ndarray) -> None:
+    """Copy Flax's array into torch's parameter or running average."""
+    there = torch.tensor(np.ascontiguousarray(layout.to_torch(array)))
+    # copy_ would broadcast, and round, in silence.
+    assert there.shape == tensor.shape and there.dtype == tensor.dtype
+    with torch.no_grad():
+        tensor.copy_(there)
+
+
+def take(tensor: Tensor, layout: Layout) -> np.ndarray:
+    """Return torch's parameter, running average or gradient as Flax has it."""
+    return np.ascontiguousarray(layout.to_flax(tensor.detach().numpy()))
+
+
+# Losses: one number per example, images in torch's order; the mean over examples is taken by whoever descends them
+
+
+def squared_error(model: nn.Module, x: Tensor, cond: Tensor | None, draw: Tensor | None) -> Tensor:
+    """A6 and B2: summed over the image."""
+    return (model(x)[1] - x).square().sum((1, 2, 3))
+
+
+def negative_elbo(model: nn.Module, x: Tensor, cond: Tensor, draw: Tensor) -> Tensor:
+    """E2: nats per image."""
+    mean, logvar, logits = model(x, cond, draw)
+    nll = functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((1, 2, 3))
+    return nll - 0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(1)
