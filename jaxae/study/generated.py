@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 FEATURES = 64
-STEPS = 2000
+STEPS = 1000
 BATCH = 128
 MOST = 5000
 """Images of each kind that are compared, at most: the time grows with their square."""
@@ -88,7 +88,7 @@ def _cross_entropy(model: Any, batch: Batch, key: Key | None, /) -> tuple[Array,
 def judge(study: Study) -> Judge:
     """Return a classifier's features, trained on the training images; where they have no labels, principal components.
 
-    A network of two strided convolutions and a layer of 64 features, under 2,000 steps of Adam. Figures in its
+    A network of two strided convolutions and a layer of 64 features, under 1,000 steps of Adam. Figures in its
     features compare models of the same images; they are not those that an Inception network would give.
     """
     labels = study.labels_of("train")
@@ -106,7 +106,7 @@ def judge(study: Study) -> Judge:
     learner = descend(objective(model, _cross_entropy), optax.adam(optax.cosine_decay_schedule(2e-3, steps)))
     data = Batch(jnp.asarray(study.train), jnp.asarray(np.eye(len(kinds), dtype=np.float32)[places]))
     state, _ = jax.jit(lambda data, key: train(model, learner, data, key, epochs=epochs, batch_size=batch))(
-        data, study.key
+        data, jax.random.fold_in(study.key, len(kinds))
     )
     bound = model.bind(state.variables)
     compiled = map(jax.jit, (bound.features, lambda x: jax.nn.softmax(bound(x))))

@@ -5,6 +5,7 @@ its rows in the order h, w, c. Torch keeps channels first in all three. A `Layou
 both ways, so that weights go there and gradients come back. The modules are the benchmark's.
 """
 
+import collections
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +21,20 @@ from benchmarks.eager_images import (
 )
 
 Order = Callable[[np.ndarray], np.ndarray]
+
+
+class RectangularAutoencoder(ConvolutionalAutoencoder):
+    """A6 of images of height × width, multiples of 16: only the two dense layers know the size."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__(16)
+        self.sides = (height // 16, width // 16)
+        places = self.sides[0] * self.sides[1]
+        self.to_code, self.from_code = nn.Linear(256 * places, 128), nn.Linear(128, 256 * places)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.to_code(self.encoder(x).flatten(1))
+        return code, self.decoder(self.from_code(code).unflatten(1, (256, *self.sides)))
 
 
 class Layout(NamedTuple):
@@ -92,9 +107,10 @@ def padding_of_dilated(kernel: int, padding: int, output_padding: int = 0) -> tu
 
 
 def layouts(module: nn.Module) -> dict[str, Layout]:
-    """Return the layout of every parameter and running average of one of the three modules, by its name in torch."""
+    """Return the layout of every parameter and running average of one of the modules, by its name in torch."""
     image = {
         ConvolutionalAutoencoder: lambda: (module.side, module.side, 256),
+        RectangularAutoencoder: lambda: (*module.sides, 256),
         ResizeAutoencoder: lambda: (4, 4, 256),
         ConditionalVariationalAutoencoder: lambda: (2, 2, 64),
     }[type(module)]()
@@ -114,6 +130,40 @@ def layouts(module: nn.Module) -> dict[str, Layout]:
         found["to_code.weight"] = from_image(*image)
     if isinstance(module, ConditionalVariationalAutoencoder):
         found["head.weight"] = from_image(*image)
+    return found
+
+
+def paths(module: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Return where every parameter and running average is among Flax's variables, by its name in torch.
+
+    Layers of a kind come in the same order in both, only named differently.
+    """
+    resized = isinstance(module, ResizeAutoencoder)
+    # A model of logits has no sigmoid after its decoder.
+    last = () if isinstance(module, ConditionalVariationalAutoencoder) else ("layers_0",)
+    dense = {"to_code": ("encoder", "Dense_0"), "from_code": ("decoder", *last, "Dense_0"), "head": ("head",)}
+    names = {
+        nn.Conv2d: {"weight": "kernel", "bias": "bias"},
+        nn.ConvTranspose2d: {"weight": "kernel", "bias": "bias"},
+        nn.Linear: {"weight": "kernel", "bias": "bias"},
+        nn.BatchNorm2d: {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"},
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    count: collections.Counter[tuple[str, str]] = collections.Counter()
+    for name, layer in module.named_modules():
+        if type(layer) not in names:
+            continue
+        part = name.split(".")[0]
+        if isinstance(layer, nn.Linear):
+            place = dense[part]
+        else:
+            kind = "ResizeConv" if resized and part == "decoder" else type(layer).__name__.removesuffix("2d")
+            number, count[part, kind] = count[part, kind], count[part, kind] + 1
+            # jaxae's batch norm is a module around Flax's.
+            within = ("BatchNorm_0",) if kind == "BatchNorm" else ()
+            place = (part, *(last if part == "decoder" else ()), f"{kind}_{number}", *within)
+        for own, leaf in names[type(layer)].items():
+            found[f"{name}.{own}"] = ("batch_stats" if own.startswith("running") else "params", *place, leaf)
     return found
 
 
