@@ -65,7 +65,7 @@ CASES = {
     "wide and strided": Case((3, 4), (2, 3), (2, 3), ((6, 1), (2, 7))),
     "one": Case((1, 1), 3, 1, 1),
 }
-HARD = ["plain", "gaps", "tiles", "uneven", "cut", "wide and strided"]
+HARD = ["gaps", "tiles", "uneven", "cut", "wide and strided"]
 
 
 def pair(value: Any) -> tuple[int, int]:
@@ -194,7 +194,7 @@ def test_few_examples(n):
 MODULES = {"conv": (Conv, nn.Conv), "transposed": (ConvTranspose, nn.ConvTranspose)}
 
 
-@pytest.mark.parametrize("name", [*HARD, "same", "sparse", "one"])
+@pytest.mark.parametrize("name", [*HARD, "same", "one"])
 @pytest.mark.parametrize("kind", MODULES)
 def test_it_is_flaxs_module_and_so_is_its_slope(kind, name):
     case = CASES[name]
@@ -626,8 +626,7 @@ def test_resizing_is_jaxs_and_so_is_its_slope(size):
     close(both[0], both[1], 1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 40])
-@pytest.mark.parametrize("size", [(4, 5), (8, 10), (7, 13), (2, 3), (9, 2)])
+@pytest.mark.parametrize(("size", "channels"), [((8, 10), 1), ((7, 13), 3), ((2, 3), 3), ((9, 2), 1), ((8, 10), 40)])
 def test_with_aligned_corners_it_is_scipys(size, channels):
     x = draw(N, 4, 5, channels)
     zoom = (1, size[0] / 4, size[1] / 5, 1)

@@ -138,33 +138,47 @@ def paths(module: nn.Module) -> dict[str, tuple[str, ...]]:
 
     Layers of a kind come in the same order in both, only named differently.
     """
-    resized = isinstance(module, ResizeAutoencoder)
-    # A model of logits has no sigmoid after its decoder.
-    last = () if isinstance(module, ConditionalVariationalAutoencoder) else ("layers_0",)
-    dense = {"to_code": ("encoder", "Dense_0"), "from_code": ("decoder", *last, "Dense_0"), "head": ("head",)}
-    names = {
-        nn.Conv2d: {"weight": "kernel", "bias": "bias"},
-        nn.ConvTranspose2d: {"weight": "kernel", "bias": "bias"},
-        nn.Linear: {"weight": "kernel", "bias": "bias"},
-        nn.BatchNorm2d: {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"},
-    }
+    # A decoder of pixels stands before a sigmoid, one of logits stands alone.
+    decoder = ("decoder",) if isinstance(module, ConditionalVariationalAutoencoder) else ("decoder", "layers_0")
+    dense = {"to_code": ("encoder", "Dense_0"), "from_code": (*decoder, "Dense_0"), "head": ("head",)}
+    leaves = {"weight": "kernel", "bias": "bias"}
+    of_norm = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
     found: dict[str, tuple[str, ...]] = {}
     count: collections.Counter[tuple[str, str]] = collections.Counter()
     for name, layer in module.named_modules():
-        if type(layer) not in names:
-            continue
         part = name.split(".")[0]
+        norm = isinstance(layer, nn.BatchNorm2d)
         if isinstance(layer, nn.Linear):
             place = dense[part]
-        else:
-            kind = "ResizeConv" if resized and part == "decoder" else type(layer).__name__.removesuffix("2d")
-            number, count[part, kind] = count[part, kind], count[part, kind] + 1
+        elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+            kind = type(layer).__name__.removesuffix("2d")
+            if isinstance(module, ResizeAutoencoder) and part == "decoder":
+                kind = "ResizeConv"
             # jaxae's batch norm is a module around Flax's.
-            within = ("BatchNorm_0",) if kind == "BatchNorm" else ()
-            place = (part, *(last if part == "decoder" else ()), f"{kind}_{number}", *within)
-        for own, leaf in names[type(layer)].items():
+            within = ("BatchNorm_0",) if norm else ()
+            place = (*(decoder if part == "decoder" else (part,)), f"{kind}_{count[part, kind]}", *within)
+            count[part, kind] += 1
+        else:
+            continue
+        for own, leaf in (of_norm if norm else leaves).items():
             found[f"{name}.{own}"] = ("batch_stats" if own.startswith("running") else "params", *place, leaf)
     return found
+
+
+class Pair(NamedTuple):
+    """A leaf of Flax's variables, the torch tensor that is the same, and how one lies in the other."""
+
+    path: tuple[str, ...]
+    tensor: Tensor
+    layout: Layout
+
+
+def pairs(module: nn.Module) -> dict[str, Pair]:
+    """Return which leaf is which tensor, by its name in torch."""
+    tensors, found, order = module.state_dict(keep_vars=True), paths(module), layouts(module)
+    # A parameter that is copied nowhere would keep torch's own draw, and be missed by every comparison.
+    assert {name for name, _ in module.named_parameters()} <= found.keys() == order.keys()
+    return {name: Pair(path, tensors[name], order[name]) for name, path in found.items()}
 
 
 def put(tensor: Tensor, layout: Layout, array: np.ndarray) -> None:
