@@ -161,7 +161,7 @@ def test_images_of_other_sizes_and_grey_ones_later(trained, tmp_path):
     rows = loaded.read(folder_of(tmp_path / "grey", colour=False, each=2))
     assert rows.values.shape == (4, 432) and rows.conditions == {"class": ("bright", "bright", "dark", "dark")}
     np.testing.assert_array_equal(rows.values[:, 0::3], rows.values[:, 2::3])
-    with pytest.raises(ValueError, match="images of 9 × 9 × 3 .* trained on images of 12 × 12 × 3"):
+    with pytest.raises(ValueError, match=r"images of 9 × 9 × 3 .* trained on images of 12 × 12 × 3"):
         loaded.read(folder_of(tmp_path / "small", sides=(9, 9), each=2))
 
 
@@ -196,7 +196,7 @@ def test_a_folder_without_images_is_refused_by_every_recipe(recipe, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "notes.txt").write_text("none")
     found = recipes.find(recipe)
-    with pytest.raises(ValueError, match="notes.txt"):
+    with pytest.raises(ValueError, match=r"notes.txt"):
         study.train(recipe, found, found.Settings(), out=tmp_path / "run", path=tmp_path / "images", progress=False)
     assert not (tmp_path / "run").exists()
 
