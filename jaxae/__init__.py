@@ -1,7 +1,7 @@
 """Autoencoders, VAEs and small GANs in JAX, whose whole training runs are pure functions.
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
-`networks`, `models`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
+`convolution`, `networks`, `models`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
 """
 
 import importlib
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jaxae import (
         adversarial,
         checkpoint,
+        convolution,
         data,
         distributions,
         latent,
@@ -43,6 +44,7 @@ __all__ = [
     "calibrate",
     "chain",
     "checkpoint",
+    "convolution",
     "data",
     "descend",
     "distributions",

@@ -80,7 +80,12 @@ def pixels(height: int, width: int, channels: int = 1) -> tuple[str, ...]:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file, by its name, holds a table with named columns."""
+    """Return whether a file, by its name, holds a table with named columns.
+
+    Example:
+        >>> is_table("plant.csv.gz"), is_table("images.npy")
+        (True, False)
+    """
     return Path(path).name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet"))
 
 

@@ -120,7 +120,12 @@ class Scaling(NamedTuple):
 
 
 def pixel_columns(columns: Sequence[str], shape: tuple[int, int, int] | None) -> bool:
-    """Return whether the columns are called as the pixels of images (height, width, channels) are."""
+    """Return whether the columns are called as the pixels of images (height, width, channels) are.
+
+    Example:
+        >>> pixel_columns(("pixel_0_0", "pixel_0_1"), (1, 2, 1))
+        True
+    """
     return shape is not None and shape[2] in (1, 3) and tuple(columns) == pixels(*shape)
 
 
