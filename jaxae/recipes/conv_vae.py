@@ -69,11 +69,11 @@ class Settings:
     """
 
     latent: int = 20
-    widths: tuple[int, ...] = (32, 64)
+    widths: tuple[int, ...] = (32, 64, 128)
     residual: int = 0
     beta: float = 1.0
     schedule: Literal["cosine", "constant"] = "cosine"
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     epochs: int = 20
     batch_size: int = 128
     size: int | None = None
