@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import jaxae as ja
 from jaxae.recipes import dcgan
+from jaxae.recipes.class_vae import read, source
 from jaxae.recipes.dcgan import OF_OWN_DATA, STAND_IN, UNITS, final, judge, learner, scaling, score
 
 if TYPE_CHECKING:
     from jaxae.report import Check, Picture
-    from jaxae.study import Source, Study
+    from jaxae.study import Study
     from jaxae.types import Array, Key
 
 __all__ = [
@@ -71,20 +72,6 @@ class Settings:
         from jaxae import checks
 
         checks.settings(self)
-
-
-def source(settings: Settings, key: "Key") -> "Source":
-    """Return the 1,797 digits that scikit-learn bundles, conditioned on what they show."""
-    from jaxae.study import pixels
-
-    return pixels.by_class(pixels.digits())
-
-
-def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
-    """Return the images of a file or a folder, conditioned on their class."""
-    from jaxae.study import pixels
-
-    return pixels.read_classes(path, key, settings.size)
 
 
 def model(settings: Settings, shape: tuple[int, ...]) -> Any:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jaxae as ja
-from jaxae.recipes.mnist_autoencoder import OF_OWN_DATA, decode, encode, learner, score
+from jaxae.recipes.mnist_autoencoder import OF_OWN_DATA, decode, encode, learner, scaling, score
 
 if TYPE_CHECKING:
-    from jaxae.data import Scaling
     from jaxae.report import Check, Picture
     from jaxae.study import Source, Study
     from jaxae.types import Key
@@ -87,13 +86,6 @@ def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
     from jaxae.study import pixels
 
     return pixels.read_images(path, key, settings.size)
-
-
-def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":
-    """Return the division by the brightest value that the pixels can have: 1, 16 or 255."""
-    from jaxae.study import pixels
-
-    return pixels.full_scale(values, columns)
 
 
 def model(settings: Settings, shape: tuple[int, ...]) -> Any:

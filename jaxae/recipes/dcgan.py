@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jaxae as ja
+from jaxae.recipes.conv_vae import read, source
 from jaxae.recipes.gan import final, learner, score
 
 if TYPE_CHECKING:
     from jaxae.data import Scaling
     from jaxae.report import Check, Picture
-    from jaxae.study import Source, Study
+    from jaxae.study import Study
     from jaxae.types import Array, Key
 
 __all__ = [
@@ -77,20 +78,6 @@ class Settings:
         from jaxae import checks
 
         checks.settings(self)
-
-
-def source(settings: Settings, key: "Key") -> "Source":
-    """Return the 1,797 digits that scikit-learn bundles, with their labels."""
-    from jaxae.study import pixels
-
-    return pixels.digits()
-
-
-def read(settings: Settings, path: Any, impute: Any, key: "Key") -> "Source":
-    """Return the images of a file or a folder."""
-    from jaxae.study import pixels
-
-    return pixels.read_images(path, key, settings.size)
 
 
 def scaling(settings: Settings, values: Any, columns: Any) -> "Scaling":

@@ -113,7 +113,7 @@ def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
     return {
         "mean_squared_error": ja.metrics.mean_squared_error(study.test, made),
         "psnr": ja.metrics.psnr(study.test, made),
-        "compression_ratio": study.test.shape[1] / study.settings.latent,
+        "compression_ratio": ja.metrics.compression_ratio(study.test.shape[1], study.settings.latent),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(study.variables["params"])),
         **pixels.probe(sys.modules[__name__], study),
     }

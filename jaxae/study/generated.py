@@ -164,7 +164,8 @@ def drawn(recipe: ModuleType, study: Study, key: Key, cond: np.ndarray | int) ->
 def of_every_class(recipe: ModuleType, study: Study, key: Key, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return n labels, every class in turn, and the images (n, pixels) that are drawn of them."""
     conditions, source = study.conditions, study.source
-    assert conditions is not None and source.conditions is not None and source.labels is not None
+    if conditions is None or source.conditions is None or source.labels is None:
+        raise ValueError("the images are not conditioned on their class, so none can be drawn of one")
     (name,), (words,) = conditions.names, conditions.levels
     asked = [(words or ())[place] for place in np.resize(np.arange(len(words or ())), n)]
     labels = dict(zip(source.conditions[name], source.labels, strict=True))

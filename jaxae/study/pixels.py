@@ -183,11 +183,11 @@ def independent_likelihood(study: Study) -> float:
     return float((study.test * np.log(mean) + (1 - study.test) * np.log1p(-mean)).sum(1).mean())
 
 
-def evidence_gap(study: Study, key: Key, nll: Any = None) -> report.Check:
+def evidence_gap(study: Study, key: Key) -> report.Check:
     """Return whether images that were seen are as likely as those of the validation part."""
     # The same draws for both, so that only the images differ.
     seen, held_out = (
-        -evidence(study, part, jax.random.fold_in(key, 0), nll or distributions.bernoulli, most=2000)["elbo"]
+        -evidence(study, part, jax.random.fold_in(key, 0), distributions.bernoulli, most=2000)["elbo"]
         for part in ("train", "validation")
     )
     return report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound")
