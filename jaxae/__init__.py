@@ -1,7 +1,7 @@
 """Autoencoders, VAEs and small GANs in JAX, whose whole training runs are pure functions.
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
-`convolution`, `networks`, `models`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
+`convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
 """
 
 import importlib
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         convolution,
         data,
         distributions,
+        hyperparameters,
         latent,
         losses,
         metrics,
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     )
     from jaxae.detection import Detector, calibrate, p_values
     from jaxae.fitting import Fit, fit
+    from jaxae.hyperparameters import draw, grid, zipped
     from jaxae.learner import chain, descend, lift, objective, repeat, schedule, score, warm_start
-    from jaxae.population import grid, sweep
+    from jaxae.population import sweep
     from jaxae.training import run, start, train
     from jaxae.types import Batch, Learner, Loss, Objective, TrainState
 
@@ -48,8 +50,10 @@ __all__ = [
     "data",
     "descend",
     "distributions",
+    "draw",
     "fit",
     "grid",
+    "hyperparameters",
     "latent",
     "lift",
     "losses",
@@ -69,13 +73,15 @@ __all__ = [
     "train",
     "warm_start",
     "windows",
+    "zipped",
 ]
 
 _HOME = {
     **dict.fromkeys(("Detector", "calibrate", "p_values"), "detection"),
     **dict.fromkeys(("Fit", "fit"), "fitting"),
     **dict.fromkeys(("chain", "descend", "lift", "objective", "repeat", "schedule", "score", "warm_start"), "learner"),
-    **dict.fromkeys(("grid", "sweep"), "population"),
+    **dict.fromkeys(("draw", "grid", "zipped"), "hyperparameters"),
+    "sweep": "population",
     **dict.fromkeys(("run", "start", "train"), "training"),
     **dict.fromkeys(("Batch", "Learner", "Loss", "Objective", "TrainState"), "types"),
 }

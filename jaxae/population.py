@@ -1,51 +1,25 @@
 """Many runs as one program: a member is a pure function of a key and hyperparameters, a population is all of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxae import checks
+from jaxae.hyperparameters import points
 from jaxae.types import Array, Key
 
-__all__ = ["grid", "points", "spread", "sweep"]
+__all__ = ["spread", "sweep"]
 
+TOGETHER = 100_000
+"""Bytes that the largest activations of members that a CPU trains together may take: about half of a core's cache.
 
-def grid(**axes: Iterable[Any]) -> dict[str, Array]:
-    """Return the Cartesian product of the axes as columns, the last axis varying fastest.
-
-    Args:
-        **axes: values of each hyperparameter, numbers.
-
-    Returns:
-        {name: (points,)} with points the product of the axes' lengths; floats are float32.
-
-    Raises:
-        ValueError: without axes, or for an empty or non-finite one.
-        TypeError: for values that are no numbers.
-
-    Examples:
-        >>> {name: column.tolist() for name, column in grid(beta=[1, 4], rate=[0.5, 0.25]).items()}
-        {'beta': [1, 1, 4, 4], 'rate': [0.5, 0.25, 0.5, 0.25]}
-    """
-    if not axes:
-        raise ValueError("grid was given no axis: grid(beta=[1, 4])")
-    values = {name: np.asarray(list(axis)) for name, axis in axes.items()}
-    for name, axis in values.items():
-        if not axis.size:
-            raise ValueError(f"axis {name} is empty, but needs at least one value")
-        if axis.ndim != 1 or not np.issubdtype(axis.dtype, np.number):
-            raise TypeError(
-                f"axis {name} holds {axis.dtype} of shape {axis.shape}, but must hold plain numbers: "
-                "compare architectures in separate sweeps"
-            )
-        if not np.isfinite(axis).all():
-            raise ValueError(f"axis {name} is {axis.tolist()}, but its values must be finite")
-    columns = np.meshgrid(*values.values(), indexing="ij")
-    return {name: jnp.asarray(column.ravel()) for name, column in zip(values, columns, strict=True)}
+Measured on x86-64 with AVX-512: smaller members are faster under vmap, larger ones one after another."""
 
 
 def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | None = None) -> Callable[..., Any]:
@@ -58,7 +32,8 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         member: (tree, shared tree) -> tree.
         mesh: with Auto axes, over all of which members are spread; None uses the default device.
         lanes: vmap at most this many members together, padded to exactly so many, one group after another: then a
-            member's bits do not depend on who runs with it. None vmaps all of a device's members at once.
+            member's bits do not depend on who runs with it. None chooses: accelerators vmap all of a device's
+            members, a CPU as many as have activations of `TOGETHER` bytes, and larger ones one after another.
 
     Returns:
         (mapped with a leading axis on every leaf, shared) -> tree with that leading axis on every leaf.
@@ -78,31 +53,96 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
             f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
             ", names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
         )
-    together = jax.vmap(member, in_axes=(0, None))
+    devices = 1 if mesh is None else mesh.size
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    compiled: dict[Any, Any] = {}
 
-    def grouped(mapped: Any, shared: Any, groups: Array) -> Any:
-        """Run groups of `lanes` members one after another.
+    def program(mapped: Any, shared: Any, share: int) -> tuple[Callable[..., Any], int]:
+        """Return what runs a device's share of members, and the number of those that it runs together."""
+        one, all_of_them = (jax.tree.map(jax.typeof, tree) for tree in (mapped, shared))
+        one = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), one)
+        known = (jax.tree.structure((one, all_of_them)), *map(str, jax.tree.leaves((one, all_of_them))), share)
+        if known in compiled:
+            return compiled[known]
+        # Traced once, whatever is made of it below.
+        jaxpr, shapes = jax.make_jaxpr(member, return_shape=True)(one, all_of_them)
+        if lanes is not None:
+            width = lanes
+        elif platform == "cpu":
+            fitting = max(1, TOGETHER // max(_activations(jaxpr.jaxpr), 1))
+            width = -(-share // -(-share // fitting))  # groups of one size: the fewer members are padded
+        else:
+            width = share
+        flat, tree = core.jaxpr_as_fun(jaxpr), jax.tree.structure(shapes)
 
-        The number of groups is a run-time value and their place never known: XLA inlines a loop that it knows to run
-        once, hoists a body that is the same every time, and may round either differently
-        (tests/laws/test_population.py fails without this).
-        """
+        def own(mapped: Any, shared: Any) -> Any:
+            return jax.tree.unflatten(tree, flat(*jax.tree.leaves((mapped, shared))))
+
+        together = jax.vmap(own, in_axes=(0, None))
+        if lanes is None and width == share:
+
+            def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
+                return together(mapped, shared)
+        else:
+            on_device = _grouped(own, together, width)
+        if mesh is not None:
+            axes = PartitionSpec(mesh.axis_names)
+            # check_vma=False: with it, the gradient of a leaf that does not depend on the member (a bias that starts
+            # at zero) is summed over the devices, silently (tests/laws/test_population.py fails without this).
+            on_device = jax.shard_map(
+                on_device,
+                mesh=mesh,
+                in_specs=(axes, PartitionSpec(), PartitionSpec()),
+                out_specs=axes,
+                check_vma=False,
+            )
+        made = jax.jit(on_device), width
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jaxpr.consts):
+            compiled[known] = made
+        return made
+
+    def members(mapped: Any, shared: Any) -> Any:
+        count = len(jax.tree.leaves(mapped)[0])
+        run, width = program(mapped, shared, -(-count // devices))
+        missing = -count % (width * devices)
+        if missing:
+            padded = np.arange(count + missing) % count
+            mapped = jax.tree.map(lambda leaf: leaf[padded], mapped)
+        groups = jnp.asarray((count + missing) // (width * devices), jnp.int32)
+        out = run(mapped, shared, groups)
+        return jax.tree.map(lambda leaf: leaf[:count], out) if missing else out
+
+    return members
+
+
+def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """Return what runs groups of `width` members one after another.
+
+    The number of groups is a run-time value and their place never known: XLA inlines a loop that it knows to run
+    once, hoists a body that is the same every time, and may round either differently
+    (tests/laws/test_population.py fails without this).
+    """
+
+    def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
         leaves, tree = jax.tree.flatten(mapped)
         # Keys travel as plain words and become keys again in each group: every group takes other ones.
         impls = [jax.random.key_impl(leaf) if checks.is_key(leaf) else None for leaf in leaves]
         words = [leaf if impl is None else jax.random.key_data(leaf) for leaf, impl in zip(leaves, impls, strict=True)]
-        folded = [leaf.reshape(-1, lanes, *leaf.shape[1:]) for leaf in words]
+        folded = [leaf.reshape(-1, width, *leaf.shape[1:]) for leaf in words]
         count = len(folded[0])
         if count == 1:
             folded = [jnp.concatenate([leaf, leaf]) for leaf in folded]
 
         def group(i: Array | int) -> Any:
-            own = [leaf[i] for leaf in folded]
+            rows = [leaf[i] for leaf in folded]
             keyed = [
                 leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
-                for leaf, impl in zip(own, impls, strict=True)
+                for leaf, impl in zip(rows, impls, strict=True)
             ]
-            return together(jax.tree.unflatten(tree, keyed), shared)
+            if width > 1:
+                return together(jax.tree.unflatten(tree, keyed), shared)
+            alone = own(jax.tree.unflatten(tree, [leaf[0] for leaf in keyed]), shared)
+            return jax.tree.map(lambda leaf: leaf[None], alone)
 
         def one(i: Array, out: Any) -> Any:
             return jax.tree.map(lambda everyone, new: everyone.at[i].set(new), out, group(i))
@@ -111,34 +151,33 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         out = jax.lax.fori_loop(0, groups, one, empty)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
 
-    def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
-        return together(mapped, shared) if lanes is None else grouped(mapped, shared, groups)
+    return on_device
 
-    if mesh is not None:
-        axes = PartitionSpec(mesh.axis_names)
-        # check_vma=False: with it, the gradient of a leaf that does not depend on the member (a bias that starts at
-        # zero) is summed over the devices, silently (tests/laws/test_population.py fails without this).
-        on_device = jax.shard_map(
-            on_device,
-            mesh=mesh,
-            in_specs=(axes, PartitionSpec(), PartitionSpec()),
-            out_specs=axes,
-            check_vma=False,
-        )
-    compiled = jax.jit(on_device)
-    width = (1 if mesh is None else mesh.size) * (lanes or 1)
 
-    def members(mapped: Any, shared: Any) -> Any:
-        count = len(jax.tree.leaves(mapped)[0])
-        missing = -count % width
-        if missing:
-            padded = np.arange(count + missing) % count
-            mapped = jax.tree.map(lambda leaf: leaf[padded], mapped)
-        groups = jnp.asarray((count + missing) // width, jnp.int32)
-        out = compiled(mapped, shared, groups)
-        return jax.tree.map(lambda leaf: leaf[:count], out) if missing else out
+def _activations(jaxpr: Any) -> int:
+    """Return the bytes of the largest float array that a member computes, but for arrays of its parameters' shapes."""
 
-    return members
+    def equations(jaxpr: Any) -> Iterator[Any]:
+        for equation in jaxpr.eqns:
+            inside = list(core.jaxprs_in_params(equation.params))
+            for inner in inside:
+                yield from equations(inner)
+            if not inside:
+                yield equation
+
+    def kind(aval: Any) -> tuple[int, ...]:
+        return tuple(sorted(aval.shape))  # a gradient is made of kernels that were turned, too
+
+    own = {kind(variable.aval) for variable in (*jaxpr.invars, *jaxpr.outvars)}
+    return max(
+        (
+            math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
+            for equation in equations(jaxpr)
+            for variable in equation.outvars
+            if jnp.issubdtype(variable.aval.dtype, jnp.floating) and kind(variable.aval) not in own
+        ),
+        default=0,
+    )
 
 
 def sweep(
@@ -166,6 +205,7 @@ def sweep(
 
     Examples:
         >>> import jax
+        >>> from jaxae.hyperparameters import grid
         >>> population = sweep(lambda key, scale: scale * jax.random.normal(key))
         >>> population(jax.random.split(jax.random.key(0), 3), grid(scale=[1.0, 2.0])).shape
         (2, 3)
@@ -186,22 +226,6 @@ def sweep(
         return jax.tree.map(lambda leaf: leaf.reshape(count, seeds, *leaf.shape[1:]), out) if columns else out
 
     return population
-
-
-def points(hparams: Mapping[str, Any]) -> int:
-    """Return the number of grid points of columns {name: (points,)}, 1 without columns.
-
-    Raises:
-        ValueError: for columns of different lengths, empty ones, and what is no column.
-
-    Examples:
-        >>> points({"beta": [0.5, 1.0, 2.0]}), points({})
-        (3, 1)
-    """
-    lengths = {name: np.shape(column) for name, column in hparams.items()}
-    if any(len(shape) != 1 or not shape[0] for shape in lengths.values()) or len(set(lengths.values())) > 1:
-        raise ValueError(f"hparams have shapes {lengths}, but must be columns of one length: use grid(...)")
-    return next(iter(lengths.values()))[0] if lengths else 1
 
 
 def _in_chunks(run: Callable[..., Any], pairs: Any, chunk: int) -> Any:

@@ -13,7 +13,7 @@ import jaxae
 ROOT = Path(jaxae.__file__).parent
 FLOORS = [
     {"types", "checks"},
-    {"distributions", "noise"},
+    {"distributions", "hyperparameters", "noise"},
     {"losses", "adversarial", "convolution"},
     {"networks"},
     {"models", "learner"},

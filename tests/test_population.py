@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from jaxae.population import grid, spread, sweep
+from jaxae.hyperparameters import grid
+from jaxae.population import spread, sweep
 
 
 def keys(count: int, seed: int = 0):

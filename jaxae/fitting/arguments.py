@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
-from jaxae.population import points
+from jaxae.hyperparameters import points
 from jaxae.training import check_run
 from jaxae.types import Array, Batch, Key, Learner, Score
 

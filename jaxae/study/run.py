@@ -17,8 +17,8 @@ import numpy as np
 from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.detection import conformal_threshold
 from jaxae.fitting import fit
+from jaxae.hyperparameters import grid
 from jaxae.learner import warm_start
-from jaxae.population import grid
 from jaxae.progress import Progress
 from jaxae.result import Fit
 from jaxae.study.alarms import alarm_rate, calibrating, reference
