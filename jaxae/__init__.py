@@ -1,7 +1,8 @@
 """Autoencoders, VAEs and small GANs in JAX, whose whole training runs are pure functions.
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
-`convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`.
+`convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`,
+`search`.
 """
 
 import importlib
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         networks,
         noise,
         report,
+        search,
         windows,
     )
     from jaxae.detection import Detector, calibrate, p_values
@@ -68,6 +70,7 @@ __all__ = [
     "run",
     "schedule",
     "score",
+    "search",
     "start",
     "sweep",
     "train",

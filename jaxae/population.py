@@ -76,7 +76,9 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         flat, tree = core.jaxpr_as_fun(jaxpr), jax.tree.structure(shapes)
 
         def own(mapped: Any, shared: Any) -> Any:
-            return jax.tree.unflatten(tree, flat(*jax.tree.leaves((mapped, shared))))
+            leaves = flat(*jax.tree.leaves((mapped, shared)))
+            # What never varies comes back as plain numbers.
+            return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves])
 
         together = jax.vmap(own, in_axes=(0, None))
         if lanes is None and width == share:

@@ -25,6 +25,7 @@ class Progress(NamedTuple):
         compile_seconds: tracing and compiling, until the first step could run.
         run_seconds: training since then.
         steps_per_second: member-steps per second, compile time left out.
+        about: what part of the work this is, where it is one of several.
     """
 
     epoch: int
@@ -35,6 +36,7 @@ class Progress(NamedTuple):
     compile_seconds: float
     run_seconds: float
     steps_per_second: float
+    about: str = ""
 
     def seconds_left(self) -> float:
         """Return the seconds until the last epoch at the rate so far, NaN before the first epoch."""
@@ -42,10 +44,12 @@ class Progress(NamedTuple):
 
     def line(self) -> str:
         """Return one line for people."""
+        about = [self.about] if self.about else []
         if not self.epoch:
             what = "one run" if self.training == 1 else f"{self.training} runs"
-            return f"compiled {what} of {self.epochs} epochs as one program in {self.compile_seconds:.1f} s"
-        parts = [f"epoch {self.epoch}/{self.epochs}", f"loss {_summary(self.loss)}"]
+            said = f"compiled {what} of {self.epochs} epochs as one program in {self.compile_seconds:.1f} s"
+            return " · ".join([*about, said])
+        parts = [*about, f"epoch {self.epoch}/{self.epochs}", f"loss {_summary(self.loss)}"]
         if self.validation is not None:
             parts.append(f"validation {_summary(self.validation)}")
         if len(self.loss) > 1:

@@ -1,5 +1,7 @@
 """What a fit leaves behind: arrays, and in words what became of every member."""
 
+import operator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 from jaxae import checks
 from jaxae.types import TrainState, Variables
 
-__all__ = ["Fit", "Status"]
+__all__ = ["Fit", "Status", "stack"]
 
 
 class Status(NamedTuple):
@@ -21,12 +23,14 @@ class Status(NamedTuple):
         diverged_epoch: the epoch in which something stopped being finite, or 0.
         diverged_step: the first step, counted from 1, whose loss was not finite; or, where only the parameters were
             not, the last step of that epoch; or 0.
+        dropped_epoch: the epoch after which a search gave a member up, or 0.
     """
 
     epochs: np.ndarray
     best_epoch: np.ndarray
     diverged_epoch: np.ndarray
     diverged_step: np.ndarray
+    dropped_epoch: np.ndarray
 
 
 class Fit(NamedTuple):
@@ -88,16 +92,30 @@ class Fit(NamedTuple):
             raise ValueError("every member diverged: lower the learning rate or scale the data")
         return int(np.argmin(ranked))
 
-    def take(self, member: int) -> "Fit":
-        """Return one member of a population as a single run.
+    def take(self, member: int | Sequence[int] | np.ndarray) -> "Fit":
+        """Return one member of a population as a single run, or several as a smaller population.
+
+        Args:
+            member: its number; or several, in any order: `fit.take(np.argsort(fit.final())[:5])` is the best five.
 
         Raises:
             TypeError: if member is no whole number.
-            ValueError: for a single run, or a member that does not exist.
+            ValueError: for a single run, no members, or a member that does not exist.
         """
         if self.members is None:
             raise ValueError("this is a single run already: there is no member to take")
+        if np.ndim(member):
+            if not len(member):  # type: ignore[arg-type]
+                raise ValueError("no member was named: give the number of at least one")
+            for one in member:  # type: ignore[union-attr]
+                checks.whole("member", one, low=0, high=self.members - 1)
+            variables, state, history, hparams, seeds, status = jax.tree.map(
+                lambda leaf: leaf[np.asarray(member)],
+                (self.variables, self.state, self.history, self.hparams, self.seeds, self.status),
+            )
+            return Fit(variables, state, history, hparams, seeds, status, self.record)
         checks.whole("member", member, low=0, high=self.members - 1)
+        member = operator.index(member)  # type: ignore[arg-type]
         variables, state, history, status = jax.tree.map(
             lambda leaf: leaf[member], (self.variables, self.state, self.history, self.status)
         )
@@ -118,8 +136,67 @@ class Fit(NamedTuple):
                 else "this is a single run, which has no members: describe()"
             )
         status = self.status if member is None else jax.tree.map(lambda leaf: leaf[member], self.status)
+        if status.dropped_epoch:
+            return f"dropped after epoch {int(status.dropped_epoch)}"
         if status.diverged_epoch:
             return f"diverged in epoch {int(status.diverged_epoch)} at step {int(status.diverged_step)}"
         if status.epochs < self.record["epochs"]:
             return f"stopped early after epoch {int(status.epochs)}"
         return "trained"
+
+
+def stack(fits: Sequence[Fit]) -> Fit:
+    """Return runs and populations of one architecture as one population, in their order, in host memory.
+
+    Its record is the first one's; a single run's hyperparameters and seed are those that its record holds.
+
+    Args:
+        fits: with the same arrays in variables and state, the same metrics in the history, and the same names of
+            hyperparameters.
+
+    Raises:
+        ValueError: for no fits, and where those differ.
+
+    Examples:
+        >>> from jaxae.types import TrainState
+        >>> state = TrainState(np.int32(3), {"params": {"w": np.ones(2)}}, ())
+        >>> one = Fit(state.variables, state, {}, {}, None, Status(*np.ones((5,), np.int32)), {"epochs": 1})
+        >>> stack([one, one]).variables["params"]["w"].shape
+        (2, 2)
+    """
+    if not fits:
+        raise ValueError("there is no fit to stack: give at least one")
+    populations = [_as_population(fit) for fit in fits]
+    epochs = max((values.shape[1] for fit in populations for values in fit.history.values()), default=0)
+    populations = [fit._replace(history=_padded(fit.history, epochs)) for fit in populations]
+    parts = [(fit.variables, fit.state, fit.history, fit.hparams, fit.seeds, fit.status) for fit in populations]
+    shapes = [
+        {jax.tree_util.keystr(path): leaf.shape[1:] for path, leaf in jax.tree.leaves_with_path(part)} for part in parts
+    ]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            name = next(name for name in {**shapes[0], **shape} if shapes[0].get(name) != shape.get(name))
+            raise ValueError(
+                f"fit {i} has {shape.get(name, 'nothing')} where the first has {shapes[0].get(name, 'nothing')} "
+                f"({name}): members of one population have the same layers, optimizer, metrics and hyperparameters"
+            )
+    variables, state, history, hparams, seeds, status = jax.tree.map(
+        lambda *leaves: np.concatenate(jax.device_get(leaves)), *parts
+    )
+    record = {name: value for name, value in fits[0].record.items() if name not in ("member", "seed", "hparams")}
+    return Fit(variables, state, history, hparams, seeds, status, record)
+
+
+def _as_population(fit: Fit) -> Fit:
+    if fit.seeds is not None:
+        return fit
+    hparams = {name: np.asarray([value]) for name, value in fit.record.get("hparams", {}).items()}
+    seeds = np.asarray([fit.record.get("seed", 0)], np.int32)
+    arrays = (fit.variables, fit.state, fit.history, fit.status)
+    variables, state, history, status = jax.tree.map(lambda leaf: np.asarray(leaf)[None], arrays)
+    return Fit(variables, state, history, hparams, seeds, status, fit.record)
+
+
+def _padded(history: dict[str, np.ndarray], epochs: int) -> dict[str, np.ndarray]:
+    rest = {name: np.full((len(v), epochs - v.shape[1]), np.nan, v.dtype) for name, v in history.items()}
+    return {name: np.concatenate([values, rest[name]], 1) for name, values in history.items()}

@@ -22,6 +22,7 @@ FLOORS = [
     {"detection", "result", "progress"},
     {"checkpoint"},
     {"fitting"},
+    {"search"},
     {"report"},
     {"study"},
     {"recipes"},

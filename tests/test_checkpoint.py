@@ -67,7 +67,7 @@ def _is_key(leaf):
 def by_hand(variables, **given):
     """Return a fit that nobody trained."""
     state = ja.TrainState(np.int32(3), variables, ())
-    status = Status(*np.zeros((4,), np.int32))
+    status = Status(*np.zeros((5,), np.int32))
     return ja.Fit(**{
         "variables": variables,
         "state": state,

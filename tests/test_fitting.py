@@ -134,7 +134,7 @@ def test_a_fit_is_that_train(optimised):
     same(fitted.history, history)
     same(fitted.variables, state.variables)
     assert (fitted.hparams, fitted.seeds, fitted.members, fitted.describe()) == ({}, None, None, "trained")
-    assert tuple(map(int, fitted.status)) == (4, 4, 0, 0)
+    assert tuple(map(int, fitted.status)) == (4, 4, 0, 0, 0)
 
 
 def test_validation_changes_no_bit_of_the_run(single):
@@ -252,7 +252,7 @@ def test_the_axes_of_a_population(grid, population):
     np.testing.assert_array_equal(population.seeds, [0, 1, 0, 1, 0, 1])
     np.testing.assert_array_equal(population.hparams["lr"], np.repeat(np.asarray(grid["lr"]), 2))
     assert population.history["loss"].shape == (6, 5) and np.isfinite(population.history["loss"]).all()
-    assert [np.shape(part) for part in population.status] == [(6,)] * 4
+    assert [np.shape(part) for part in population.status] == [(6,)] * 5
     assert {leaf.shape[0] for leaf in jax.tree.leaves((population.state, population.variables))} == {6}
 
 
@@ -306,7 +306,7 @@ def test_a_diverging_run_goes_back_to_its_last_good_epoch(bad, epoch):
         fitted = fit(learner, **SCORED)
     assert len(caught) == 1 and caught[0].filename == __file__
     good = epoch - 1
-    assert tuple(map(int, fitted.status))[::2] == (good, epoch)
+    assert tuple(map(int, fitted.status))[:3:2] == (good, epoch)
     assert int(fitted.status.diverged_step) == bad
     assert fitted.describe() == f"diverged in epoch {epoch} at step {bad}"
     loss, validation = fitted.history["loss"], fitted.history["validation"]

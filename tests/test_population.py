@@ -20,28 +20,6 @@ def mesh(devices: int, kind=AxisType.Auto):
     return jax.make_mesh((devices,), ("members",), axis_types=(kind,), devices=jax.devices()[:devices])
 
 
-def test_grid_is_the_cartesian_product_in_order():
-    columns = grid(a=[1, 2, 3], b=[0.5, 1.5])
-    rows = list(zip(columns["a"].tolist(), columns["b"].tolist(), strict=True))
-    assert rows == list(itertools.product([1, 2, 3], [0.5, 1.5]))
-    assert columns["b"].dtype == jnp.float32
-
-
-@pytest.mark.parametrize(
-    ("axes", "error", "words"),
-    [
-        ({}, ValueError, "no axis"),
-        ({"a": []}, ValueError, "axis a is empty"),
-        ({"a": [1.0, np.nan]}, ValueError, "finite"),
-        ({"a": ["x"]}, TypeError, "plain numbers"),
-        ({"a": [[1, 2]]}, TypeError, "plain numbers"),
-    ],
-)
-def test_what_a_grid_refuses(axes, error, words):
-    with pytest.raises(error, match=words):
-        grid(**axes)
-
-
 def member(key, scale=1.0, shift=0.0):
     return {"draw": scale * jax.random.normal(key, (2,)) + shift, "shift": jnp.asarray(shift)}
 

@@ -12,6 +12,7 @@ def population(**history) -> Fit:
         best_epoch=np.array([3, 1, 1, 0]),
         diverged_epoch=np.array([0, 0, 2, 1]),
         diverged_step=np.array([0, 0, 17, 5]),
+        dropped_epoch=np.zeros(4, int),
     )
     weights = {"params": {"w": np.arange(8.0).reshape(4, 2)}}
     state = TrainState(np.array([40, 30, 10, 0]), weights, ())

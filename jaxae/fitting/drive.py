@@ -1,6 +1,5 @@
 """`fit` calls one compiled program in chunks and lives between them in plain Python."""
 
-import operator
 import os
 import time
 import warnings
@@ -9,26 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxae import checkpoint as files
-from jaxae.data import fingerprint
+from jaxae import checks
 from jaxae.fitting.arguments import arrange, check
-from jaxae.fitting.program import Run, programs
+from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
 from jaxae.fitting.resume import in_place_of, resumed
-from jaxae.population import spread
-from jaxae.progress import Progress, printer
-from jaxae.result import Fit, Status
+from jaxae.fitting.watch import Watch, filled_up, recorded
+from jaxae.progress import Progress
+from jaxae.result import Fit, stack
 from jaxae.types import Array, Batch, Key, Learner, Score
 
 __all__ = ["fit"]
 
-CHUNK_SECONDS = 1.0
-"""What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
-CHUNK_EPOCHS = 256
-"""The most epochs of a chunk: the length of the history's buffer on the device."""
 SAVE_SECONDS = 60.0
 """Between two saves of a checkpoint at least."""
 
@@ -45,6 +39,7 @@ def fit(
     seeds: int | None = None,
     mesh: Mesh | None = None,
     lanes: int | None = None,
+    chunk: int | None = None,
     validation: Batch | None = None,
     score: Score | None = None,
     patience: int | None = None,
@@ -70,7 +65,10 @@ def fit(
         hparams: columns of one length, one row per grid point: `grid(...)`.
         seeds: runs per grid point.
         mesh: devices that the members are spread over, with Auto axes.
-        lanes: train members in groups of exactly this width, so that their bits do not depend on the others.
+        lanes: train members in groups of exactly this width, so that their bits do not depend on the others; None
+            chooses, as `population.spread` says.
+        chunk: train at most so many members at a time, from beginning to end, and keep them in host memory: what a
+            population of any size needs on the devices is that of a chunk.
         validation: held-out rows, scored after every epoch; the variables of the best epoch are kept.
         score: (variables, batch, key) -> (rows,) values whose mean ranks the epochs, smaller is better:
             `score(model, loss)`. It is given with validation, and only then.
@@ -98,120 +96,90 @@ def fit(
     began = time.perf_counter()
     check(data, key, epochs, batch_size, validation, score, patience)
     factory, hyper, seed = arrange(learner, hparams, seeds)
-    for name, given in (("mesh", mesh), ("lanes", lanes)):
+    for name, given in (("mesh", mesh), ("lanes", lanes), ("chunk", chunk)):
         if given is not None and seed is None:
-            raise ValueError(f"{name} was given for a single run, but it is members that it spreads: add seeds=...")
-    data, validation = jax.tree.map(jnp.asarray, (data, validation))
-    begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience)
-    if seed is None:
-        own_key, begin, advance = key, jax.jit(begin), jax.jit(advance)
+            raise ValueError(f"{name} was given for a single run, but it is about members: add seeds=...")
+    if chunk is not None:
+        checks.whole("chunk", chunk)
+        if checkpoint is not None:
+            raise ValueError("chunk and checkpoint were both given, but a checkpoint holds all members: leave one out")
+    trains = program(
+        model,
+        factory,
+        data,
+        validation,
+        score,
+        epochs=epochs,
+        batch_size=batch_size,
+        patience=patience,
+        many=seed is not None,
+        mesh=mesh,
+        lanes=lanes,
+    )
+    record = recorded(trains, key, patience, lanes, mesh)
+    watch = Watch(progress, began)
+    if chunk is not None and seed is not None and chunk < len(seed):
+        fitted = _in_chunks(trains, key, hyper, seed, chunk, watch, record)
     else:
-        own_key = jax.vmap(jax.random.fold_in, (None, 0))(key, seed)
-        begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes)
-    record: dict[str, Any] = {
-        # Whole numbers of any make, NumPy's too, as those that JSON knows.
-        "epochs": operator.index(epochs),
-        "batch_size": operator.index(batch_size),
-        "patience": None if patience is None else operator.index(patience),
-        "lanes": None if lanes is None else operator.index(lanes),
-        "key": np.asarray(jax.random.key_data(key)).tolist(),
-        "data": [fingerprint(np.asarray(leaf)) for leaf in jax.tree.leaves((data, validation))],
-        "devices": [str(device) for device in (mesh.devices.flat if mesh else jax.devices()[:1])],
-    }
-
-    def chunk(run: Run, count: int) -> tuple[Run, dict[str, np.ndarray]]:
-        run, rows = advance((run, keys, hyper), (data, validation, jnp.asarray(count, jnp.int32)))
-        return run, {name: np.asarray(values)[..., :count] for name, values in rows.items()}
-
-    def package() -> Fit:
-        seconds = {"compile_seconds": compile_seconds, "run_seconds": time.perf_counter() - compiled}
-        return _package(run, history, hyper, seed, {**record, **seconds})
-
-    run, keys = begin((own_key, hyper), data)
-    run, history = chunk(run, 0)
-    done = 0
-    if checkpoint is not None and Path(checkpoint).exists():
-        saved_run, history = resumed(files.load(checkpoint, learner), checkpoint, record, hyper, seed, patience)
-        run = in_place_of(run, saved_run, checkpoint)
-        done = int(np.max(run.epochs))
-    jax.block_until_ready(run)
-    compiled = saved = time.perf_counter()
-    compile_seconds, start, length = compiled - began, done, 1
-    show = printer() if progress is True else progress or (lambda _: None)
-    show(Progress(0, epochs, np.zeros(0), None, 1 if seed is None else len(seed), compile_seconds, 0.0, 0.0))
-    while done < epochs and np.asarray(run.training).any():
-        count, chunk_began = min(length, epochs - done), time.perf_counter()
-        run, rows = chunk(run, count)
-        history = {name: np.concatenate([history[name], rows[name]], -1) for name in rows}
-        done += count
-        now = time.perf_counter()
-        length = min(CHUNK_EPOCHS, max(1, round(count * min(4.0, CHUNK_SECONDS / (now - chunk_began)))))
-        show(
-            _progress(
-                run,
-                history,
-                done,
-                epochs,
-                (done - start) * (len(data.x) // batch_size),
-                compile_seconds,
-                now - compiled,
-            )
-        )
-        if checkpoint is not None and now - saved > SAVE_SECONDS:
-            files.save(package(), checkpoint)
-            saved = now
-    history = {name: filled_up(values, epochs) for name, values in history.items()}
-    fitted = package()
-    if checkpoint is not None:
-        files.save(fitted, checkpoint)
+        fitted = _together(trains, key, hyper, seed, watch, record, checkpoint, learner, patience)
     _warn(fitted)
     return fitted
 
 
-def _progress(
-    run: Run,
-    history: Mapping[str, np.ndarray],
-    done: int,
-    epochs: int,
-    steps: int,
-    compile_seconds: float,
-    run_seconds: float,
-) -> Progress:
-    losses = [
-        np.atleast_2d(values)[:, -1] for name, values in history.items() if name == "loss" or name.endswith("/loss")
-    ]
-    members = np.size(run.training)
-    loss = np.sum(losses, 0) if losses else np.full(members, np.nan)
-    validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
-    rate = steps * members / run_seconds
-    training = int(np.asarray(run.training).sum())
-    return Progress(done, epochs, loss, validation, training, compile_seconds, run_seconds, rate)
-
-
-def _package(
-    run: Run,
-    history: dict[str, np.ndarray],
-    hyper: Mapping[str, Array],
+def _together(
+    trains: Program,
+    key: Key,
+    hyper: dict[str, Array],
     seed: np.ndarray | None,
+    watch: Watch,
+    record: dict[str, Any],
+    checkpoint: str | os.PathLike[str] | None,
+    learner: Any,
+    patience: int | None,
+) -> Fit:
+    course = begun(trains, key, hyper, seed)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run, history = resumed(files.load(checkpoint, learner), checkpoint, record, hyper, seed, patience)
+        run = in_place_of(course.run, run, checkpoint)
+        course = course._replace(run=run, history=history, done=int(np.max(run.epochs)))
+    watch.compiled(course)
+    saved = time.perf_counter()
+
+    def after(course: Course) -> None:
+        nonlocal saved
+        watch.after(course)
+        if checkpoint is not None and time.perf_counter() - saved > SAVE_SECONDS:
+            files.save(packed(course, {**record, **watch.seconds()}), checkpoint)
+            saved = time.perf_counter()
+
+    course = advanced(course, trains.epochs, after)
+    fitted = filled_up(packed(course, {**record, **watch.seconds()}), trains.epochs)
+    if checkpoint is not None:
+        files.save(fitted, checkpoint)
+    return fitted
+
+
+def _in_chunks(
+    trains: Program,
+    key: Key,
+    hyper: dict[str, Array],
+    seed: np.ndarray,
+    chunk: int,
+    watch: Watch,
     record: dict[str, Any],
 ) -> Fit:
-    best, epoch = (run.state.variables, run.epochs) if run.best is None else (run.best, run.best_epoch)
-    counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step)
-    return Fit(
-        variables=best,
-        state=run.state,
-        history=history,
-        hparams={name: np.asarray(column) for name, column in hyper.items()},
-        seeds=seed,
-        status=Status(*map(np.asarray, counts)),
-        record=record,
-    )
-
-
-def filled_up(values: np.ndarray, epochs: int) -> np.ndarray:
-    """Return the history (..., epochs) of a fit that ended before the last epoch, NaN from there on."""
-    rest = np.full((*values.shape[:-1], epochs - values.shape[-1]), np.nan, values.dtype)
-    return np.concatenate([values, rest], -1)
+    """Return the members trained so many at a time, in host memory."""
+    parts = []
+    for first in range(0, len(seed), chunk):
+        # The last chunk is filled up to the size of the others, so that one program serves all of them.
+        rows = np.arange(first, first + chunk) % len(seed)
+        last = min(first + chunk, len(seed))
+        course = begun(trains, key, {name: column[rows] for name, column in hyper.items()}, seed[rows])
+        watch.compiled(course, f"members {first}–{last - 1} of {len(seed)}")
+        course = advanced(course, trains.epochs, watch.after)
+        part = filled_up(packed(only(course, np.arange(last - first)), record), trains.epochs)
+        parts.append(part._replace(variables=jax.device_get(part.variables), state=jax.device_get(part.state)))
+    return stack(parts)._replace(record={**record, **watch.seconds()})
 
 
 def _warn(fitted: Fit) -> None:

@@ -43,7 +43,7 @@ def resumed(
             f"{path} holds a fit of {saved.record['epochs']} epochs, more than the {record['epochs']} asked for: give "
             "another file, or at least as many epochs"
         )
-    epochs, best_epoch, diverged_epoch, diverged_step = map(jnp.asarray, saved.status)
+    epochs, best_epoch, diverged_epoch, diverged_step = map(jnp.asarray, saved.status[:4])
     validated = "validation" in saved.history
     best_loss = np.full(np.shape(epochs), np.inf, np.float32)
     if validated:

@@ -1,0 +1,167 @@
+"""A fit under way: how its members begin, advance together in chunks, and are told apart again."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxae.fitting.program import Keys, Run, programs
+from jaxae.population import spread
+from jaxae.progress import Progress
+from jaxae.result import Fit, Status
+from jaxae.types import Array, Batch, Key, Learner, Score
+
+__all__ = ["Course", "Program", "advanced", "begun", "only", "packed", "program", "progress"]
+
+CHUNK_SECONDS = 1.0
+"""What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
+CHUNK_EPOCHS = 256
+"""The most epochs of a chunk: the length of the history's buffer on the device."""
+
+
+class Program(NamedTuple):
+    """What trains the members of a fit; courses that share it share what was compiled.
+
+    Attributes:
+        begin: (key, hyperparameters), data -> run, keys; of every member where there are several.
+        advance: (run, keys, hyperparameters), (data, validation, epochs) -> run, history of so many epochs.
+        data: training rows, on the device.
+        validation: held-out rows, or None.
+        batch_size: rows per step.
+        epochs: asked for.
+    """
+
+    begin: Callable[..., tuple[Run, Keys]]
+    advance: Callable[..., tuple[Run, dict[str, Array]]]
+    data: Batch
+    validation: Batch | None
+    batch_size: int
+    epochs: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass over the data."""
+        return len(self.data.x) // self.batch_size
+
+
+class Course(NamedTuple):
+    """Where the members stand between two chunks.
+
+    Attributes:
+        program: what trains them.
+        run: theirs, on the device.
+        keys: theirs.
+        hyper: hyperparameters, a value per member.
+        seed: of every member, or None for a single run.
+        history: {name: (epochs,) or (members, epochs)} so far.
+        done: epochs so far.
+        length: epochs of the next chunk.
+    """
+
+    program: Program
+    run: Run
+    keys: Keys
+    hyper: dict[str, Array]
+    seed: np.ndarray | None
+    history: dict[str, np.ndarray]
+    done: int
+    length: int
+
+
+def program(
+    model: Any,
+    factory: Callable[..., Learner],
+    data: Batch,
+    validation: Batch | None,
+    score: Score | None,
+    *,
+    epochs: int,
+    batch_size: int,
+    patience: int | None,
+    many: bool,
+    mesh: Mesh | None,
+    lanes: int | None,
+) -> Program:
+    """Return what trains one run, or many."""
+    data, validation = jax.tree.map(jnp.asarray, (data, validation))
+    begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience)
+    if many:
+        begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes)
+    else:
+        begin, advance = jax.jit(begin), jax.jit(advance)
+    return Program(begin, advance, data, validation, batch_size, epochs)
+
+
+def begun(program: Program, key: Key, hyper: dict[str, Array], seed: np.ndarray | None) -> Course:
+    """Return a course before its first epoch, with everything compiled that it needs."""
+    own_key = key if seed is None else jax.vmap(jax.random.fold_in, (None, 0))(key, seed)
+    run, keys = program.begin((own_key, hyper), program.data)
+    return jax.block_until_ready(_chunk(Course(program, run, keys, hyper, seed, {}, 0, 1), 0))
+
+
+def advanced(course: Course, epochs: int, after: Callable[[Course], None]) -> Course:
+    """Return the course after so many epochs in all, or when no member trains any more; `after` sees every chunk."""
+    while course.done < epochs and np.asarray(course.run.training).any():
+        count, began = min(course.length, epochs - course.done), time.perf_counter()
+        course = _chunk(course, count)
+        seconds = time.perf_counter() - began
+        length = min(CHUNK_EPOCHS, max(1, round(count * min(4.0, CHUNK_SECONDS / seconds))))
+        # A short rest before a stop says nothing about how long the chunks after it should be.
+        course = course._replace(length=length if count == course.length else max(length, course.length))
+        after(course)
+    return course
+
+
+def _chunk(course: Course, count: int) -> Course:
+    data, validation = course.program.data, course.program.validation
+    own, shared = (course.run, course.keys, course.hyper), (data, validation, jnp.asarray(count, jnp.int32))
+    run, rows = course.program.advance(own, shared)
+    new = {name: np.asarray(values)[..., :count] for name, values in rows.items()}
+    history = {
+        name: np.concatenate([course.history[name], rows], -1) if course.history else rows for name, rows in new.items()
+    }
+    return course._replace(run=run, history=history, done=course.done + count)
+
+
+def only(course: Course, members: np.ndarray) -> Course:
+    """Return the course of some of its members: the others no longer cost anything."""
+    run, keys, hyper = jax.tree.map(lambda leaf: leaf[members], (course.run, course.keys, course.hyper))
+    history = {name: values[members] for name, values in course.history.items()}
+    seed = None if course.seed is None else course.seed[members]
+    return course._replace(run=run, keys=keys, hyper=hyper, seed=seed, history=history)
+
+
+def packed(course: Course, record: Mapping[str, Any]) -> Fit:
+    """Return the course as the fit that it is so far."""
+    run = course.run
+    best, epoch = (run.state.variables, run.epochs) if run.best is None else (run.best, run.best_epoch)
+    counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step, np.zeros_like(run.epochs))
+    return Fit(
+        variables=best,
+        state=run.state,
+        history=course.history,
+        hparams={name: np.asarray(column) for name, column in course.hyper.items()},
+        seeds=course.seed,
+        status=Status(*map(np.asarray, counts)),
+        record=dict(record),
+    )
+
+
+def progress(course: Course, compile_seconds: float, run_seconds: float, steps: int, about: str = "") -> Progress:
+    """Return what there is to say of a course: `steps` is of all members together, in `run_seconds`."""
+    history, epochs = course.history, course.program.epochs
+    members = int(np.size(course.run.training))
+    if not course.done:
+        return Progress(0, epochs, np.zeros(0), None, members, compile_seconds, 0.0, 0.0, about)
+    losses = [
+        np.atleast_2d(values)[:, -1] for name, values in history.items() if name == "loss" or name.endswith("/loss")
+    ]
+    loss = np.sum(losses, 0) if losses else np.full(members, np.nan)
+    validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
+    training = int(np.asarray(course.run.training).sum())
+    rate = steps / run_seconds
+    return Progress(course.done, epochs, loss, validation, training, compile_seconds, run_seconds, rate, about)
