@@ -2,7 +2,7 @@
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
 `convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`,
-`search`.
+`search`, `statistics`.
 """
 
 import importlib
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         noise,
         report,
         search,
+        statistics,
         windows,
     )
     from jaxae.detection import Detector, calibrate, p_values
@@ -72,6 +73,7 @@ __all__ = [
     "score",
     "search",
     "start",
+    "statistics",
     "sweep",
     "train",
     "warm_start",

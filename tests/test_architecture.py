@@ -30,7 +30,7 @@ FLOORS = [
     {"__main__"},
 ]
 """From the ground up; a folder is one unit, and within it files may import each other."""
-ASIDE = {"metrics", "windows", "latent", "data"}
+ASIDE = {"metrics", "statistics", "windows", "latent", "data"}
 """Arrays or files in, arrays out: they import only the ground floor, and whoever drives runs may import them."""
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

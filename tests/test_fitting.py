@@ -299,6 +299,41 @@ def test_every_member_has_its_own_end_and_best_epoch(grid):
 # Runs that diverge
 
 
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("devices", [None, 2])
+def test_chunks_of_members_change_no_bit_and_stay_in_host_memory(grid, population, devices, chunk):
+    seen = []
+    given = {"hparams": grid, "seeds": 2, "lanes": 1, "mesh": devices and mesh_of(devices)}
+    chunked = fit(learner, chunk=chunk, progress=seen.append, **given)
+    same_fit(chunked, fit(learner, **given))
+    if chunk < 6:
+        assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((chunked.state, chunked.variables)))
+        assert {now.about for now in seen} == {
+            f"members {first}–{min(first + chunk, 6) - 1} of 6" for first in range(0, 6, chunk)
+        }
+        assert seen[-1].line().startswith(seen[-1].about + " · epoch 5/5")
+
+
+def test_one_program_trains_all_chunks():
+    traces = []
+
+    def counted(variables, batch, key):
+        traces.append(1)
+        return squared()(variables, batch, key)
+
+    fit(ja.descend(counted, optax.sgd(0.1)), seeds=2)
+    once = len(traces)
+    traces.clear()
+    fit(ja.descend(counted, optax.sgd(0.1)), seeds=7, chunk=2)
+    assert len(traces) == once
+
+
+def test_what_became_of_members_of_chunks_is_told_of_each():
+    with pytest.warns(RuntimeWarning, match="member 3 .*diverged"):
+        fitted = fit(learner, hparams={"lr": np.float32([0.01, 0.02, 0.03, 1e30, 0.05])}, chunk=2)
+    assert [fitted.describe(i)[:8] for i in range(5)] == ["trained", "trained", "trained", "diverged", "trained"]
+
+
 @pytest.mark.parametrize(("bad", "epoch"), [(1, 1), (2, 1), (3, 1), (8, 3), (15, 5)])
 def test_a_diverging_run_goes_back_to_its_last_good_epoch(bad, epoch):
     learner = spoilt(bad)

@@ -1,7 +1,8 @@
+import jax
 import numpy as np
 import pytest
 
-from jaxae.result import Fit, Status
+from jaxae.result import Fit, Status, stack
 from jaxae.types import TrainState
 
 
@@ -80,3 +81,56 @@ def test_a_single_run_has_no_members():
         one.take(0)
     with pytest.raises(ValueError, match="no member to choose"):
         one.best()
+
+
+def test_several_members_are_a_smaller_population():
+    fit = population(loss=LOSS)
+    some = fit.take([3, 1])
+    assert some.members == 2 and some.describe(1) == "stopped early after epoch 3"
+    np.testing.assert_array_equal(some.variables["params"]["w"], fit.variables["params"]["w"][[3, 1]])
+    np.testing.assert_array_equal(some.history["loss"], np.array(LOSS)[[3, 1]])
+    np.testing.assert_array_equal(some.hparams["lr"], fit.hparams["lr"][[3, 1]])
+    assert some.best() == 1
+
+
+@pytest.mark.parametrize(
+    ("which", "error", "words"),
+    [([], ValueError, "no member was named"), ([0, 4], ValueError, "member is 4"), ([0.5], TypeError, "member is 0.5")],
+)
+def test_members_that_do_not_exist_are_refused(which, error, words):
+    with pytest.raises(error, match=words):
+        population(loss=LOSS).take(which)
+
+
+def test_members_stacked_again_are_the_population():
+    fit = population(loss=LOSS, validation=VALIDATION)
+    again = stack([fit.take(0), fit.take([1, 2]), fit.take(3)])
+    for part in ("variables", "history", "hparams", "seeds", "status"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(again, part), getattr(fit, part))
+    np.testing.assert_array_equal(again.state.step, fit.state.step)
+    assert again.record == fit.record and again.best() == fit.best()
+
+
+def test_histories_of_different_lengths_are_filled_up():
+    fit = population(loss=LOSS)
+    shorter = fit._replace(history={"loss": np.array(LOSS)[:, :2]})
+    loss = stack([fit, shorter]).history["loss"]
+    assert loss.shape == (8, 4) and np.isnan(loss[4:, 2:]).all()
+    np.testing.assert_array_equal(loss[4:, :2], np.array(LOSS)[:, :2])
+
+
+def test_what_does_not_stack():
+    fit = population(loss=LOSS)
+    other = fit._replace(variables={"params": {"w": np.zeros((4, 3))}})
+    with pytest.raises(ValueError, match=r"fit 1 has \(3,\) where the first has \(2,\).*\['w'\]"):
+        stack([fit, other])
+    with pytest.raises(ValueError, match="fit 1 has nothing where"):
+        stack([fit, fit._replace(hparams={})])
+    with pytest.raises(ValueError, match="no fit to stack"):
+        stack([])
+
+
+def test_a_dropped_member_says_so():
+    fit = population(loss=LOSS)
+    fit = fit._replace(status=fit.status._replace(dropped_epoch=np.array([0, 3, 0, 0])))
+    assert fit.describe(1) == "dropped after epoch 3"
