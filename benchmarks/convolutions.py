@@ -174,7 +174,8 @@ class Run:
         cond = np.eye(10, dtype=np.float32)[rows.integers(10, size=n)] if case.system == "E2" else None
         data = ja.Batch(rows.uniform(size=(n, case.size, case.size, channels)).astype(np.float32), cond)
         self.data = jax.tree.map(jnp.asarray, data)
-        self.state = ja.start(learner, model.init(jax.random.key(0), *jax.tree.map(lambda leaf: leaf[:1], self.data)))
+        first = jax.tree.map(lambda leaf: leaf[:1], self.data)
+        self.state = ja.start(learner, jax.jit(model.init)(jax.random.key(0), *first))
         self.steps = steps
 
         def steps_of(state: Any, data: ja.Batch) -> Any:

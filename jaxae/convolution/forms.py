@@ -23,6 +23,8 @@ RUN = 16
 """Channels from which on slices are joined rather than gathered: measured on x86-64 with AVX-512, 8 to 32 are alike."""
 WIDE = 128
 """Columns from which on a matrix is turned before it is multiplied over its rows: measured there too."""
+TURNED = 10 * 2**20
+"""Bytes up to which it is: of a larger one, turning takes as long as it saves, and another copy's memory."""
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
@@ -46,18 +48,23 @@ def _patches(x: Array, geometry: Geometry) -> Array:
     n, _, _, c = x.shape
     if (kh, kw) == geometry.strides and geometry.low == (0, 0) and geometry.high == (0, 0):
         return x.reshape(n, h, kh, w, kw, c).transpose(0, 1, 3, 2, 4, 5).reshape(n * h * w, kh * kw * c)
+    (sh, sw), (top, left) = geometry.strides, geometry.low
+    if c >= RUN:
+        # As many columns together as one step passes, so that each piece of a row of the kernel is one run of memory.
+        runs = -(-kw // sw)
+        length = (h - 1) * sh + kh, (w + runs - 1) * sw
+        below, right = length[0] - top - geometry.large[0], length[1] - left - geometry.large[1]
+        padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, below, 0), (left, right, 0), (0, 0, 0)))
+        # The barrier keeps XLA from padding anew for every slice.
+        whole = lax.optimization_barrier(padded).reshape(n, length[0], w + runs - 1, sw * c)
+        pieces = [
+            lax.slice(whole, (0, i, j, 0), (n, i + (h - 1) * sh + 1, j + w, min(sw, kw - j * sw) * c), (1, sh, 1, 1))
+            for i in range(kh)
+            for j in range(runs)
+        ]
+        return jnp.concatenate(pieces, -1).reshape(n * h * w, kh * kw * c)
     sides = [(low, max(high, 0), 0) for low, high in zip(geometry.low, geometry.high, strict=True)]
     padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *sides, (0, 0, 0)))
-    if c >= RUN:
-        # The barrier keeps XLA from padding anew for every slice.
-        whole = lax.optimization_barrier(padded)
-        spans = [(m - 1) * step + 1 for m, step in zip((h, w), geometry.strides, strict=True)]
-        slices = [
-            lax.slice(whole, (0, i, j, 0), (n, i + spans[0], j + spans[1], c), (1, *geometry.strides, 1))
-            for i in range(kh)
-            for j in range(kw)
-        ]
-        return jnp.concatenate(slices, -1).reshape(n * h * w, kh * kw * c)
     # So short runs of memory are gathered sooner than sliced and joined.
     rows, columns = (np.arange(m) * step for m, step in zip((h, w), geometry.strides, strict=True))
     corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
@@ -124,8 +131,9 @@ def _spread(y: Array, w: Array, geometry: Geometry) -> Array:
 
 def _weigh(x: Array, y: Array, geometry: Geometry) -> Array:
     patches, pixels = _patches(x, geometry), y.reshape(-1, y.shape[-1])
-    # XLA's product over rows takes half as long of a matrix that was turned before than of one that it turns itself.
-    turned = lax.optimization_barrier(patches.T) if patches.shape[1] >= WIDE else None
+    # XLA's product over rows is faster of a matrix that was turned before, while the cache holds it.
+    small = patches.size * patches.dtype.itemsize <= TURNED
+    turned = lax.optimization_barrier(patches.T) if small and patches.shape[1] >= WIDE else None
     w = (pixels.T @ patches).T if turned is None else turned @ pixels
     return w.reshape(*geometry.kernel, x.shape[-1], y.shape[-1])
 
