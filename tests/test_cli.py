@@ -77,6 +77,56 @@ class TestAnswers:
         assert "--epochs" in capsys.readouterr().err
 
 
+class TestPopulations:
+    @staticmethod
+    def run(tmp_path, *arguments):
+        """Train and return the folder, and what metrics.json and config.json hold."""
+        out = tmp_path / "run"
+        command = ["train", "autoencoder", "--out", str(out), "--set", "rows=200", "batch_size=20", "--no-cache"]
+        assert cli.main([*command, *arguments]) == 0
+        assert (out / "report.html").exists()
+        return out, *(json.loads((out / f"{name}.json").read_text()) for name in ("metrics", "config"))
+
+    def test_points_are_drawn_from_ranges(self, tmp_path):
+        ranges = ["--sweep", "learning_rate=1e-4..1e-1:log", "weight_decay=0.0..1.0", "--points", "5", "--epochs", "2"]
+        out, metrics, config = self.run(tmp_path, *ranges, "--seeds", "2")
+        points = [point["hparams"] for point in metrics["points"]]
+        assert len(points) == 5 and all(1e-4 <= point["learning_rate"] <= 1e-1 for point in points)
+        assert len({point["learning_rate"] for point in points}) == 5
+        assert [len(point["members"]) for point in metrics["points"]] == [2] * 5
+        assert set(metrics["effects"]) == {"learning_rate", "weight_decay"}
+        assert config["sweep"]["learning_rate"] == "0.0001..0.1:log" and config["points"] == 5
+        assert (out / "parallel.png").exists() and (out / "points.csv").exists()
+        assert "by itself explains" in (out / "report.html").read_text()
+
+    def test_every_combination_of_two_is_a_heat_map(self, tmp_path):
+        values = ["--sweep", "learning_rate=1e-3,1e-2", "weight_decay=0.0,0.1", "--epochs", "2"]
+        out, metrics, _ = self.run(tmp_path, *values)
+        assert (out / "heat_map.png").exists() and len(metrics["points"]) == 4
+        assert all(point["low"] is None and point["sd"] is None for point in metrics["points"])
+
+    def test_a_search_by_halving(self, tmp_path):
+        _, metrics, config = self.run(
+            tmp_path, "--sweep", "learning_rate=1e-5..1e-1:log", "--points", "9", "--search", "halving", "--epochs", "9"
+        )
+        status = [member["status"] for member in metrics["members"]]
+        assert status.count("dropped after epoch 1") == 6 and status.count("dropped after epoch 3") == 2
+        assert status[metrics["best"]] == "trained" and config["search"] == "halving"
+
+    def test_hyperband_draws_its_own_points(self, tmp_path):
+        _, metrics, _ = self.run(
+            tmp_path, "--sweep", "learning_rate=1e-5..1e-1:log", "--search", "hyperband", "--epochs", "3"
+        )
+        assert len(metrics["members"]) == 3 + 2
+
+    def test_evolution_of_a_learning_rate(self, tmp_path):
+        out, metrics, _ = self.run(
+            tmp_path, "--sweep", "learning_rate=1e-5,1e-4,1e-3,1e-2", "--search", "evolution", "--epochs", "10"
+        )
+        assert [member["status"] for member in metrics["members"]] == ["trained"] * 4
+        assert "hparams/learning_rate" in (out / "history.csv").read_text().splitlines()[0]
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -100,6 +150,17 @@ class TestRefusals:
             (["autoencoder", "--sweep", "latent=1,2"], "what can be swept is learning_rate, weight_decay"),
             (["autoencoder", "--sweep", "learning_rate=1e-3,-1"], "learning_rate is -1"),
             (["autoencoder", "--seeds", "0"], "seeds is 0"),
+            (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2:log"], "say how many, --points 32"),
+            (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2:lin", "--points", "4"], "LOW..HIGH:log"),
+            (["autoencoder", "--sweep", "learning_rate=1e-2..1e-4", "--points", "4"], "low must be less than high"),
+            (["autoencoder", "--sweep", "weight_decay=0..1:log", "--points", "4"], "needs > 0"),
+            (["autoencoder", "--points", "4"], "points are drawn of what is swept, but nothing is"),
+            (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2", "--points", "0"], "points is 0"),
+            (["autoencoder", "--search", "halving"], "at least two members, but this is 1"),
+            (["autoencoder", "--search", "halving", "--seeds", "1"], "at least two members, but this is 1"),
+            (["autoencoder", "--search", "evolution", "--seeds", "4"], "one member per point of a sweep"),
+            (["autoencoder", "--search", "hyperband", "--sweep", "learning_rate=1e-3,1e-2"], "low..high"),
+            (["sparse", "--search", "halving", "--seeds", "4"], "no score on held-out rows"),
             (["autoencoder", "--seed", "-1"], "seed is -1"),
             (["autoencoder", "--data", "nowhere.csv"], "nowhere.csv"),
         ],

@@ -52,7 +52,11 @@ class Train:
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
     """Change settings of the recipe."""
     sweep: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2,... ...")] = ()
-    """Train every combination of these values, in one program."""
+    """Train every combination of these values, in one program; or, with --points, values of NAME=LOW..HIGH[:log]."""
+    points: int | None = None
+    """Draw so many points of the sweep at random, rather than every combination."""
+    search: Literal["halving", "hyperband", "evolution"] | None = None
+    """Train ever fewer of the members ever longer, or let the worst take over from the best, as validation says."""
     impute: Literal["mean", "median"] | None = None
     """Fill in missing values of the data by their column's mean or median."""
     init: Path | None = None

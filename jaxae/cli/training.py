@@ -43,6 +43,8 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
         seed=command.seed,
         seeds=command.seeds,
         sweep=sweep,
+        points=command.points,
+        search=command.search,
         init=None if command.init is None else study.load(command.init, recipes.find),
         progress=progress,
         command=shlex.join(["jaxae", *arguments]),

@@ -35,11 +35,13 @@ def _defaults(recipe: ModuleType) -> str:
     return ", ".join(f"{field.name}={_written(field.default)}" for field in dataclasses.fields(recipe.Settings))
 
 
-def settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, list[Any]]]:
+def settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, Any]]:
     """Return the settings and what is swept, or refuse what contradicts itself or would have no effect."""
     given = {name: _parsed(recipe, name, value) for name, value in pairs("--set", command.set).items()}
     sweep = {
-        name: [_parsed(recipe, name, value) for value in values.split(",")]
+        name: _range(recipe, name, values)
+        if ".." in values
+        else [_parsed(recipe, name, value) for value in values.split(",")]
         for name, values in pairs("--sweep", command.sweep).items()
     }
     if command.epochs is not None and "epochs" in given:
@@ -68,6 +70,17 @@ def pairs(option: str, words: Iterable[Iterable[str]]) -> dict[str, str]:
             raise ValueError(f"{option} names {name} twice: give it once")
         found[name] = value
     return found
+
+
+def _range(recipe: ModuleType, name: str, words: str) -> Any:
+    """Return the range that LOW..HIGH or LOW..HIGH:log says."""
+    from jaxae.study import Range
+
+    limits, colon, kind = words.partition(":")
+    low, _, high = limits.partition("..")
+    if colon and kind != "log":
+        raise ValueError(f"{name} is {words!r}, but a range is written {name}=LOW..HIGH or {name}=LOW..HIGH:log")
+    return Range(_parsed(recipe, name, low), _parsed(recipe, name, high), bool(colon))
 
 
 def _parsed(recipe: ModuleType, name: str, word: str) -> Any:

@@ -64,6 +64,7 @@ def _page(run: Run) -> str:
         "How well": _how_well(run),
         "What to doubt": _doubts(run),
         "Members": _members(run) if len(members) > 1 else "",
+        "Sweep": _sweep(run),
         "Pictures": "".join(_figure(run, place) for place in range(len(run.pictures))),
         "Data": _data(run),
         "Settings": _settings(run),
@@ -217,6 +218,42 @@ def _members(run: Run) -> str:
     text += f" Diverged: member{'' if len(lost) == 1 else 's'} {listed(lost, most=24)}." if lost else ""
     whole = folded(header, rows, numeric=range(2, len(header)), noun="member")
     return f'{paragraph(text)}<div class="lines">{whole}</div>\n'
+
+
+def _sweep(run: Run) -> str:
+    points, effects = run.metrics.get("points") or [], run.metrics.get("effects") or {}
+    if not points:
+        return ""
+    unit = (run.metrics.get("units") or {}).get("loss", "")
+    by = run.metrics.get("select") or "validation"
+    items = []
+    for name, effect in effects.items():
+        text = (
+            f"{shown(name)} by itself explains {number(100 * effect['share'], digits=2)} % of how members rank by {by}"
+        )
+        towards = "lower" if effect["correlation"] < 0 else "higher"
+        if effect["share"] >= 0.02 and abs(effect["correlation"]) >= 0.1:
+            text += (
+                f"; more of it tends to a {towards} one (rank correlation {number(effect['correlation'], digits=2)})"
+            )
+        if effect["share"] >= 0.02:
+            text += f"; best around {number(effect['best'], trim=True)}"
+        items.append(f"<li>{escape(text)}.</li>")
+    lead = f"{plural(len(points), 'point')}, the smallest mean {by} first."
+    lead += " What hyperparameters do only together, these shares do not see." if items else ""
+    hparams = list(points[0]["hparams"])
+    header = [*hparams, "Members", "Diverged", f"Mean{f' ({unit})' if unit else ''}", "Standard deviation"]
+    header += ["95 % interval of the mean"]
+    rows = []
+    for place, point in enumerate(points):
+        cells = [cell(shown(point["hparams"][name]), kind="n") for name in hparams]
+        cells += [cell(number(len(point["members"])), kind="n"), cell(number(point["lost"]), kind="n")]
+        cells += [cell(number(point["mean"]), kind="n"), cell(number(point["sd"]), kind="n")]
+        known = point["low"] is not None
+        cells += [cell(f"{number(point['low'])} to {number(point['high'])}" if known else "–", kind="n")]
+        rows.append(("best" if place == 0 else "", "".join(cells)))
+    whole = folded(header, rows, numeric=range(len(header)), noun="point")
+    return f'<ul>{"".join(items)}</ul>\n{paragraph(lead)}<div class="lines">{whole}</div>\n'
 
 
 def _figure(run: Run, place: int) -> str:

@@ -6,6 +6,7 @@ data, the population, the folder that appears whole or not at all.
 
 from jaxae.study.alarms import Alarms, alarm_rate, calibrating, errors
 from jaxae.study.compressed import Compressed, compress, decompress
+from jaxae.study.members import Range
 from jaxae.study.nouns import (
     PARTS,
     Source,
@@ -26,6 +27,7 @@ __all__ = [
     "PARTS",
     "Alarms",
     "Compressed",
+    "Range",
     "Source",
     "Study",
     "Trained",

@@ -16,19 +16,21 @@ import numpy as np
 
 from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.detection import conformal_threshold
-from jaxae.fitting import fit
-from jaxae.hyperparameters import grid
 from jaxae.learner import warm_start
 from jaxae.progress import Progress
 from jaxae.result import Fit
+from jaxae.statistics import effects, summaries
 from jaxae.study.alarms import alarm_rate, calibrating, reference
 from jaxae.study.folder import appearing, usable_target, write_history, write_json
-from jaxae.study.nouns import PARTS, Source, Study, sweepable, usable
+from jaxae.study.members import Members, Range, members, trained
+from jaxae.study.nouns import PARTS, Source, Study, usable
 from jaxae.study.trained import Trained
 from jaxae.types import Key
 
 __all__ = ["train"]
 
+EVALUATED = 64
+"""Members that are judged by all metrics, the best by validation; of the others that validation is known."""
 RANDOM_DRAWS = ("data", "split", "fit", "evaluation", "shared")
 """What the key of a study is split into, in this order."""
 
@@ -43,7 +45,9 @@ def train(
     impute: Any = None,
     seed: int = 0,
     seeds: int | None = None,
-    sweep: Mapping[str, Sequence[Any]] | None = None,
+    sweep: Mapping[str, Sequence[Any] | Range] | None = None,
+    points: int | None = None,
+    search: str | None = None,
     init: Trained | None = None,
     progress: bool | Callable[[Progress], None] = True,
     command: str = "",
@@ -59,7 +63,9 @@ def train(
         impute: "mean" or "median" fills in missing values; None refuses them.
         seed: everything random follows from it.
         seeds: train a population of so many seeds (per grid point).
-        sweep: values of settings that `sweepable` names: one member per combination and seed.
+        sweep: values of settings that `sweepable` names: one member per combination and seed; or ranges of them.
+        points: of the sweep that are drawn, rather than every combination.
+        search: "halving", "hyperband" or "evolution": how members make room for each other while they train.
         init: trained model whose encoder the training begins with; of rows with the same columns.
         progress: as for `fit`.
         command: to be repeated in the report.
@@ -68,9 +74,7 @@ def train(
         TypeError, ValueError: for anything that cannot be trained on or written to, before anything is compiled.
         FloatingPointError: if every member diverged; nothing is written.
     """
-    columns = _grid(recipe, settings, sweep or {})
-    if seeds is not None:
-        checks.whole("seeds", seeds)
+    asked = members(recipe, settings, sweep=sweep or {}, points=points, seeds=seeds, chosen=search)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
     encoder = {} if init is None else _encoder(init)
     target = usable_target(Path(out), None if path is None else Path(path))
@@ -96,28 +100,16 @@ def train(
         conformal_threshold(np.arange(calibrating(study)[1].sum()), rate)
     checks.whole("batch_size", settings.batch_size, high=rows, why=", the number of training rows")
     steps = settings.epochs * (rows // settings.batch_size)
-    defaults = {option: getattr(settings, option) for option in sweepable(recipe) if option not in (sweep or {})}
-    unset = {option: None for option, value in defaults.items() if value is None}
-    many = seeds is not None or bool(sweep)
-
-    def factory(**hparams: Any) -> Any:
-        return recipe.learner(study.model, settings, steps, **{**unset, **hparams})
-
-    judge = recipe.score(study.model, settings)
-    fitted = fit(
-        study.model if init is None else warm_start(study.model, encoder),
-        factory if many else factory(**defaults),
-        study.batch("train"),
+    fitted = trained(
+        recipe,
+        study,
+        asked,
+        model=study.model if init is None else warm_start(study.model, encoder),
+        steps=steps,
         key=keys["fit"],
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        hparams=grid(**{name: [value] for name, value in defaults.items() if value is not None}, **columns)
-        if many
-        else None,
-        seeds=(seeds or 1) if many else None,
-        mesh=_mesh() if many else None,
-        validation=None if judge is None else study.batch("validation"),
-        score=judge,
+        # Beyond what the same key is split into, so that what is drawn besides changes no other key.
+        draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
+        mesh=_mesh() if asked.many else None,
         progress=progress,
     )
     if not np.isfinite(fitted.final()).any():
@@ -128,12 +120,12 @@ def train(
         # Times go to timing.json alone, so that the same command writes the same bits.
         timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
         checkpoint.save(fitted._replace(record=timeless), folder / "model.safetensors")
-        config = _config(name, recipe, settings, source, study, seed, seeds, sweep or {}, command, path, impute, fitted)
+        config = _config(name, recipe, settings, source, study, seed, asked, command, path, impute, fitted)
         config["init"] = None if init is None else {"folder": os.path.abspath(init.folder), "sha256": init.fingerprint}
         write_json(folder / "config.json", config)
         write_history(folder / "history.csv", fitted)
         write_json(folder / "timing.json", _timing(fitted, rows // settings.batch_size))
-        _judge(folder, recipe, study, fitted, keys["evaluation"], sorted(sweep or {}))
+        _judge(folder, recipe, study, fitted, keys["evaluation"], sorted(asked.sweep))
         report.write_page(folder)
     return target
 
@@ -144,23 +136,6 @@ def _encoder(init: Trained) -> dict[str, Any]:
     if "encoder" not in params:
         raise ValueError(f"{init.folder} has no encoder to begin with; it has {', '.join(params)}")
     return {"encoder": params["encoder"]}
-
-
-def _grid(recipe: ModuleType, settings: Any, sweep: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    able = sweepable(recipe)
-    existing = [field.name for field in dataclasses.fields(settings)]
-    for name, values in sweep.items():
-        if name in existing and name not in able:
-            raise ValueError(
-                f"{name} shapes the program, so its values cannot share one: run it once for each; what "
-                f"can be swept is {', '.join(able)}"
-            )
-        checks.known("setting to sweep", [name], able)
-        if not values or len(set(values)) < len(values):
-            raise ValueError(f"the sweep over {name} has {'two equal' if values else 'no'} values: write {name}=1,2,4")
-        for value in values:
-            dataclasses.replace(settings, **{name: value})
-    return {name: list(values) for name, values in sweep.items()}
 
 
 def _source(recipe: ModuleType, settings: Any, keys: Mapping[str, Key], path: Any, impute: Any) -> Source:
@@ -255,11 +230,13 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
     final = np.atleast_1d(fitted.final())
     if hasattr(recipe, "judge"):
         study = study._replace(judge=recipe.judge(study))
-    members = []
+    table: list[dict[str, Any]] = []
+    most = np.sort(final)[min(EVALUATED, count) - 1]
     for i, single in enumerate(singles):
         alive = bool(np.isfinite(final[i]))
+        judged = alive and final[i] <= most
         own = study._replace(variables=usable(recipe, single))
-        members.append(
+        table.append(
             {
                 "member": i,
                 "seed": single.record.get("seed", 0),
@@ -267,24 +244,25 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
                 "hparams": {name: json.loads(str(fitted.hparams[name][i])) for name in swept},
                 "status": single.describe(),
                 "validation": float(final[i]) if alive else None,
-                "metrics": recipe.evaluate(own, key=jax.random.fold_in(key, i)) if alive else {},
+                "metrics": recipe.evaluate(own, key=jax.random.fold_in(key, i)) if judged else {},
             }
         )
     chosen = study._replace(variables=usable(recipe, singles[best]))
     scores = reference(recipe, chosen)
     if scores is not None:
         np.save(folder / "reference.npy", scores, allow_pickle=False)
-    metrics, controls = members[best]["metrics"], recipe.controls(chosen)
+    metrics, controls = table[best]["metrics"], recipe.controls(chosen)
     found = recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count))
     if not (study.scaling.varying.all() and (np.ptp(study.train, axis=0) == 0).any()):
         # A recipe that keeps constant columns, as those of images, has its reasons.
         kept = zip(study.scaling.columns, study.scaling.varying, strict=True)
         found.append(report.checks.constant_columns([name for name, varies in kept if not varies]))
+    swept_over = {} if count == 1 else _swept_over(final, table, swept, jax.random.fold_in(key, count + 2))
     history = singles[best].history
     if "loss" in history:
         found.append(report.checks.improved(history["loss"]))
     if count > 1:
-        found.append(report.checks.diverged([member["status"] for member in members]))
+        found.append(report.checks.diverged([member["status"] for member in table]))
     write_json(
         folder / "metrics.json",
         {
@@ -295,14 +273,60 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
             "control_names": {name: recipe.CONTROLS[name] for name in controls},
             "units": {name: unit for name, unit in recipe.UNITS.items() if name in metrics or name in controls},
             "checks": [check._asdict() for check in found],
-            "members": members,
+            "members": table,
+            **swept_over,
         },
     )
     pictures = [report.pictures.curves(folder, fitted.history, units=recipe.UNITS)]
     if count > 1:
-        pictures.append(report.pictures.members(folder, members, best=best, unit=recipe.UNITS.get("loss", "")))
+        pictures += _of_sweep(folder, table, swept_over["points"], best, recipe.UNITS.get("loss", ""), swept)
     pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
     write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
+
+
+def _swept_over(
+    final: np.ndarray, table: Sequence[Mapping[str, Any]], swept: Sequence[str], key: Key
+) -> dict[str, Any]:
+    """Return what metrics.json tells of the points of a sweep and of its hyperparameters."""
+    columns = {name: np.array([member["hparams"][name] for member in table]) for name in swept}
+    found = summaries(final, columns, key)
+    points = [
+        {
+            **summary._asdict(),
+            "members": summary.members.tolist(),
+            **{name: _or_none(getattr(summary, name)) for name in ("mean", "sd", "low", "high")},
+        }
+        for summary in found
+    ]
+    return {
+        "points": points,
+        "effects": {name: effect._asdict() for name, effect in effects(final, columns).items()},
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _of_sweep(
+    folder: Path,
+    table: Sequence[Mapping[str, Any]],
+    points: Sequence[Mapping[str, Any]],
+    best: int,
+    unit: str,
+    swept: Sequence[str],
+) -> list[report.pictures.Picture]:
+    """Draw the members; of a sweep also its points, and how its hyperparameters go together."""
+    drawn = [report.pictures.members(folder, table, best=best, unit=unit)]
+    if not swept:
+        return drawn
+    drawn.append(report.pictures.points(folder, points, unit=unit))
+    values = [{point["hparams"][name] for point in points} for name in swept]
+    if len(swept) == 2 and len(points) == len(values[0]) * len(values[1]) and min(map(len, values)) > 1:
+        drawn.append(report.pictures.heat_map(folder, points, unit=unit))
+    elif len(swept) > 1:
+        drawn.append(report.pictures.parallel(folder, table, unit=unit))
+    return drawn
 
 
 def _config(
@@ -312,8 +336,7 @@ def _config(
     source: Source,
     study: Study,
     seed: int,
-    seeds: int | None,
-    sweep: Mapping[str, Sequence[Any]],
+    asked: Members,
     command: str,
     path: Any,
     impute: Any,
@@ -332,8 +355,10 @@ def _config(
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
         "seed": seed,
-        "seeds": seeds,
-        "sweep": {option: list(values) for option, values in sweep.items()},
+        "seeds": asked.seeds,
+        "sweep": {name: str(v) if isinstance(v, Range) else list(v) for name, v in asked.sweep.items()},
+        "points": asked.points,
+        "search": asked.search,
         "command": command,
         "key": {"seed": seed, "implementation": str(jax.random.key_impl(jax.random.key(seed))), "split": RANDOM_DRAWS},
         "data": {

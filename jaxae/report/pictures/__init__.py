@@ -11,6 +11,7 @@ from jaxae.report.pictures.detections import detection_curves, scores
 from jaxae.report.pictures.latents import maps, scatter, units
 from jaxae.report.pictures.runs import curves, members
 from jaxae.report.pictures.sheets import classes, images, sheet
+from jaxae.report.pictures.sweeps import heat_map, parallel, points
 from jaxae.report.pictures.tables import correlations, marginals, reconstructions
 from jaxae.report.pictures.timelines import timeline
 from jaxae.report.pictures.variables import activations, contributions
@@ -28,11 +29,14 @@ __all__ = [
     "denoised",
     "detection_curves",
     "gains",
+    "heat_map",
     "images",
     "interpolation",
     "maps",
     "marginals",
     "members",
+    "parallel",
+    "points",
     "reconstructions",
     "scatter",
     "scores",
