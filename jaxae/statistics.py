@@ -27,7 +27,7 @@ class Summary(NamedTuple):
         lost: how many diverged.
     """
 
-    hparams: dict[str, float]
+    hparams: dict[str, Any]
     members: np.ndarray
     mean: float
     sd: float
@@ -42,13 +42,13 @@ class Effect(NamedTuple):
     Attributes:
         share: of the variance of the value's ranks that this hyperparameter explains by itself, from 0 to 1, corrected
             for the number of groups (ε² of Kruskal and Wallis).
-        correlation: Spearman's, from −1 to 1: negative where more of it gives smaller values.
+        correlation: Spearman's, from −1 to 1: negative where more of it gives smaller values; None of words.
         best: the value (or the middle of the group of values) with the smallest median.
     """
 
     share: float
-    correlation: float
-    best: float
+    correlation: float | None
+    best: Any
 
 
 def bootstrap(
@@ -155,7 +155,7 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
 
     Args:
         values: (members,), such as `fit.final()`; what is not finite is worse than everything that is.
-        hparams: {name: (members,)}; those with a single value are left out.
+        hparams: {name: (members,)} numbers or words; those with a single value are left out.
 
     Raises:
         ValueError: for columns of another length.
@@ -178,7 +178,8 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
     for name, column in _columns(values, hparams).items():
         if len(np.unique(column)) < 2:
             continue
-        group, middles = _groups(np.asarray(column, np.float64))
+        words = not np.issubdtype(column.dtype, np.number)
+        group, middles = _groups(column if words else column.astype(np.float64))
         means = np.array([ranks[group == i].mean() for i in range(len(middles))])
         counts = np.bincount(group)
         between = (counts * (means - ranks.mean()) ** 2).sum()
@@ -186,15 +187,15 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
         # Of n values in n groups nothing is left to tell chance from effect by.
         share = 0.0 if total == 0 or n == k else max(0.0, 1 - (total - between) / total * (n - 1) / (n - k))
         medians = [np.median(ranks[group == i]) for i in range(k)]
-        correlation = 0.0 if total == 0 else float(spearmanr(column, ranks).statistic)
-        found[name] = Effect(float(share), correlation, float(middles[int(np.argmin(medians))]))
+        correlation = None if words else 0.0 if total == 0 else float(spearmanr(column, ranks).statistic)
+        found[name] = Effect(float(share), correlation, middles[int(np.argmin(medians))].item())
     return dict(sorted(found.items(), key=lambda pair: -pair[1].share))
 
 
 def _groups(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the group of every value, and what each stands for: equal values, or where there are many, neighbours."""
     distinct, group = np.unique(column, return_inverse=True)
-    if len(distinct) <= 2 * BINS:
+    if len(distinct) <= 2 * BINS or not np.issubdtype(column.dtype, np.number):
         return group, distinct
     edges = np.quantile(column, np.arange(1, BINS) / BINS)
     group = np.searchsorted(edges, column, side="right")

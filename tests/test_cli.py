@@ -126,6 +126,46 @@ class TestPopulations:
         assert [member["status"] for member in metrics["members"]] == ["trained"] * 4
         assert "hparams/learning_rate" in (out / "history.csv").read_text().splitlines()[0]
 
+    def test_widths_are_swept_in_one_call(self, tmp_path, capsys):
+        out, metrics, config = self.run(
+            tmp_path,
+            "--sweep",
+            "widths=8/16,8",
+            "learning_rate=1e-3,1e-2",
+            "latent=1,2",
+            "--seeds",
+            "2",
+            "--epochs",
+            "2",
+        )
+        members = metrics["members"]
+        assert len(members) == 16 and [len(point["members"]) for point in metrics["points"]] == [2] * 8
+        assert {(m["hparams"]["widths"], m["hparams"]["latent"]) for m in members} == {
+            (widths, latent) for widths in ("8", "16,8") for latent in (1, 2)
+        }
+        assert [each["members"] for each in config["architectures"]] == [4] * 4
+        assert config["sweep"]["widths"] == [[8], [16, 8]]
+        history = (out / "history.csv").read_text().splitlines()
+        assert len(history) == 1 + 16 * 2
+        found = {"widths", "latent", "learning_rate"}
+        assert set(metrics["effects"]) == found and metrics["effects"]["widths"]["correlation"] is None
+        # Every member is used with its own architecture; the best without being named.
+        rows = write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10)))
+        for member in (None, 0, 15):
+            chosen = ["--data", str(rows)]
+            chosen += [] if member is None else ["--member", str(member)]
+            assert cli.main(["encode", str(out), "--out", str(tmp_path / "codes.csv"), *chosen]) == 0
+            latent = members[metrics["best"] if member is None else member]["hparams"]["latent"]
+            header = (tmp_path / "codes.csv").read_text().splitlines()[0]
+            assert header == ",".join(f"z{i}" for i in range(latent))
+        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "16"]
+        assert "member is 16" in refused(capsys, *command)
+
+    def test_a_member_among_architectures_is_that_run_alone(self, tmp_path):
+        _, together, _ = self.run(tmp_path / "a", "--sweep", "latent=1,3", "--epochs", "2")
+        _, alone, _ = self.run(tmp_path / "b", "--set", "latent=3", "--seeds", "1", "--epochs", "2")
+        assert together["members"][1]["validation"] == alone["members"][0]["validation"]
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -147,7 +187,12 @@ class TestRefusals:
             (["gan", "--set", "dropout=1.5"], "dropout is 1.5"),
             (["vae", "--set", "beta=-1"], "beta is -1, but must be a finite number ≥ 0"),
             (["autoencoder", "--sweep", "lr=1,2"], "there is no setting of autoencoder 'lr'"),
-            (["autoencoder", "--sweep", "latent=1,2"], "what can be swept is learning_rate, weight_decay"),
+            (
+                ["autoencoder", "--sweep", "epochs=1,2"],
+                "what can be swept is learning_rate, weight_decay, latent, widths",
+            ),
+            (["autoencoder", "--sweep", "latent=1..4", "--points", "3"], "name them, latent=4,8,16"),
+            (["autoencoder", "--sweep", "latent=1,0"], "latent is 0"),
             (["autoencoder", "--sweep", "learning_rate=1e-3,-1"], "learning_rate is -1"),
             (["autoencoder", "--seeds", "0"], "seeds is 0"),
             (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2:log"], "say how many, --points 32"),

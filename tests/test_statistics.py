@@ -108,3 +108,8 @@ def test_one_member_of_each_value_tells_nothing():
 def test_columns_of_another_length_are_refused(function):
     with pytest.raises(ValueError, match=r"hparams lr has shape \(3,\)"):
         function(np.ones(4), {"lr": np.ones(3)})
+
+
+def test_words_have_effects_without_a_direction():
+    found = effects(np.array([1.0, 2.0, 5.0, 6.0]), {"widths": np.array(["64,32", "64,32", "8", "8"])})["widths"]
+    assert found.share > 0.5 and found.correlation is None and found.best == "64,32"

@@ -52,7 +52,8 @@ class Train:
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=VALUE ...")] = ()
     """Change settings of the recipe."""
     sweep: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2,... ...")] = ()
-    """Train every combination of these values, in one program; or, with --points, values of NAME=LOW..HIGH[:log]."""
+    """Train every combination of these values, in one program, of latent, width and widths=64,32/128,64 in one each;
+    or, with --points, values drawn from NAME=LOW..HIGH[:log]."""
     points: int | None = None
     """Draw so many points of the sweep at random, rather than every combination."""
     search: Literal["halving", "hyperband", "evolution"] | None = None

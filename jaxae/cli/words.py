@@ -41,7 +41,7 @@ def settings(recipe: ModuleType, command: Train) -> tuple[Any, dict[str, Any]]:
     sweep = {
         name: _range(recipe, name, values)
         if ".." in values
-        else [_parsed(recipe, name, value) for value in values.split(",")]
+        else [_parsed(recipe, name, value) for value in values.split("/" if _several(recipe, name) else ",")]
         for name, values in pairs("--sweep", command.sweep).items()
     }
     if command.epochs is not None and "epochs" in given:
@@ -70,6 +70,11 @@ def pairs(option: str, words: Iterable[Iterable[str]]) -> dict[str, str]:
             raise ValueError(f"{option} names {name} twice: give it once")
         found[name] = value
     return found
+
+
+def _several(recipe: ModuleType, name: str) -> bool:
+    """Return whether a value of the setting has commas itself."""
+    return typing.get_origin(typing.get_type_hints(recipe.Settings).get(name)) is tuple
 
 
 def _range(recipe: ModuleType, name: str, words: str) -> Any:

@@ -231,13 +231,12 @@ def _sweep(run: Run) -> str:
         text = (
             f"{shown(name)} by itself explains {number(100 * effect['share'], digits=2)} % of how members rank by {by}"
         )
-        towards = "lower" if effect["correlation"] < 0 else "higher"
-        if effect["share"] >= 0.02 and abs(effect["correlation"]) >= 0.1:
-            text += (
-                f"; more of it tends to a {towards} one (rank correlation {number(effect['correlation'], digits=2)})"
-            )
+        along = effect["correlation"] or 0.0
+        if effect["share"] >= 0.02 and abs(along) >= 0.1:
+            towards = "lower" if along < 0 else "higher"
+            text += f"; more of it tends to a {towards} one (rank correlation {number(along, digits=2)})"
         if effect["share"] >= 0.02:
-            text += f"; best around {number(effect['best'], trim=True)}"
+            text += f"; best around {shown(effect['best'])}"
         items.append(f"<li>{escape(text)}.</li>")
     lead = f"{plural(len(points), 'point')}, the smallest mean {by} first."
     lead += " What hyperparameters do only together, these shares do not see." if items else ""

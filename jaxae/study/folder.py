@@ -6,12 +6,11 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from jaxae.result import Fit
 
 __all__ = ["appearing", "read_json", "usable_target", "write_history", "write_json"]
 
@@ -65,11 +64,9 @@ def _own(folder: Path) -> set[str]:
     try:
         config, pictures = (json.loads((folder / name).read_text()) for name in ("config.json", "pictures.json"))
         stems = [Path(picture["file"]).stem for picture in pictures]
-        return (
-            OWN_FILES | {f"{stem}.{kind}" for stem in stems for kind in ("png", "csv", "npz")}
-            if config["recipe"]
-            else set()
-        )
+        models = {each["file"] for each in config.get("architectures", ())}
+        drawn = {f"{stem}.{kind}" for stem in stems for kind in ("png", "csv", "npz")}
+        return OWN_FILES | models | drawn if config["recipe"] else set()
     except (OSError, ValueError, TypeError, KeyError):
         return set()
 
@@ -104,11 +101,11 @@ class appearing:  # noqa: N801  (used as a verb)
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_history(path: Path, fitted: Fit) -> None:
+def write_history(path: Path, history: Mapping[str, np.ndarray]) -> None:
     """Write a row for every member and epoch."""
-    names: list[str] = [name for name in ("loss", "validation") if name in fitted.history]
-    names += [name for name in fitted.history if name not in names]
-    table = {name: np.atleast_2d(fitted.history[name]) for name in names}
+    names: list[str] = [name for name in ("loss", "validation") if name in history]
+    names += [name for name in history if name not in names]
+    table = {name: np.atleast_2d(history[name]) for name in names}
     members, epochs = next(iter(table.values())).shape
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,6 +1,7 @@
 """Which models a study trains: one, or a population over seeds and settings, perhaps with a search among them."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -18,6 +19,8 @@ from jaxae.types import Key, Score
 __all__ = ["Members", "Range", "Search", "members", "trained"]
 
 Search = Literal["halving", "hyperband", "evolution"]
+ARCHITECTURE = ("latent", "width", "widths")
+"""Settings that shape the model alone: what is swept over them trains one program after another."""
 FACTOR = 3
 """One in how many members stays at a rung of a search by halving."""
 EXCHANGES = 10
@@ -40,12 +43,14 @@ class Members(NamedTuple):
     """The population that is asked for; a single run where there are neither seeds nor a sweep.
 
     Attributes:
+        architectures: values of settings that shape the model, one program for each; a single one without any.
         sweep: by setting, the values that it takes, or the range that they are drawn from.
         points: how many points are drawn; None trains every combination of the values.
         seeds: runs per point, or None.
         search: how members make room for each other while they train; None trains all to the end.
     """
 
+    architectures: tuple[dict[str, Any], ...]
     sweep: dict[str, Sequence[Any] | Range]
     points: int | None
     seeds: int | None
@@ -54,7 +59,12 @@ class Members(NamedTuple):
     @property
     def many(self) -> bool:
         """Whether it is a population."""
-        return self.seeds is not None or bool(self.sweep)
+        return self.seeds is not None or bool(self.sweep) or len(self.architectures) > 1
+
+    @property
+    def swept(self) -> list[str]:
+        """The settings in which members differ."""
+        return sorted({*self.sweep, *self.architectures[0]})
 
 
 def members(
@@ -72,22 +82,29 @@ def members(
         TypeError, ValueError: for settings that no population can share, values that they cannot have, and a search
             without what it needs.
     """
-    able = sweepable(recipe)
     fields = {field.name: field for field in dataclasses.fields(settings)}
+    able = [*sweepable(recipe), *(name for name in ARCHITECTURE if name in fields)]
     for name, values in sweep.items():
         if name in fields and name not in able:
             raise ValueError(
-                f"{name} shapes the program, so its values cannot share one: run it once for each; what "
-                f"can be swept is {', '.join(able)}"
+                f"{name} shapes the data or the program, so members cannot differ in it: run it once for each value; "
+                f"what can be swept is {', '.join(able)}"
             )
         checks.known("setting to sweep", [name], able)
         if isinstance(values, Range):
+            if name in ARCHITECTURE:
+                raise ValueError(
+                    f"{name} shapes the program, and every value needs one of its own: name them, {name}=4,8,16"
+                )
             _axis(values, isinstance(fields[name].default, int))
             values = values[:2]
         elif not values or len(set(values)) < len(values):
             raise ValueError(f"the sweep over {name} has {'two equal' if values else 'no'} values: write {name}=1,2,4")
         for value in values:
             dataclasses.replace(settings, **{name: value})
+    shaped = {name: values for name, values in sweep.items() if name in ARCHITECTURE and not isinstance(values, Range)}
+    architectures = tuple(dict(zip(shaped, values, strict=True)) for values in itertools.product(*shaped.values()))
+    sweep = {name: values for name, values in sweep.items() if name not in shaped}
     if seeds is not None:
         checks.whole("seeds", seeds)
     if points is not None:
@@ -101,7 +118,7 @@ def members(
         name = next(iter(drawn))
         raise ValueError(f"{name} is the range {drawn[name]}, from which points are drawn: say how many, --points 32")
     if chosen is None:
-        return Members(dict(sweep), points, seeds, None)
+        return Members(architectures, sweep, points, seeds, None)
     checks.known("search", [chosen], get_args(Search))
     if chosen == "hyperband" and (not sweep or len(drawn) < len(sweep) or points is not None or seeds is not None):
         raise ValueError(
@@ -114,7 +131,7 @@ def members(
     count = (points or given) * (seeds or 1)
     if chosen != "hyperband" and count < 2:
         raise ValueError(f"a search needs at least two members, but this is {count}: add seeds or points")
-    return Members(dict(sweep), points, seeds, chosen)  # type: ignore[arg-type]  # known to be one of them
+    return Members(architectures, sweep, points, seeds, chosen)  # type: ignore[arg-type]  # known to be one of them
 
 
 def trained(

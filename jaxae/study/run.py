@@ -100,32 +100,54 @@ def train(
         conformal_threshold(np.arange(calibrating(study)[1].sum()), rate)
     checks.whole("batch_size", settings.batch_size, high=rows, why=", the number of training rows")
     steps = settings.epochs * (rows // settings.batch_size)
-    fitted = trained(
-        recipe,
-        study,
-        asked,
-        model=study.model if init is None else warm_start(study.model, encoder),
-        steps=steps,
-        key=keys["fit"],
-        # Beyond what the same key is split into, so that what is drawn besides changes no other key.
-        draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
-        mesh=_mesh() if asked.many else None,
-        progress=progress,
-    )
-    if not np.isfinite(fitted.final()).any():
-        what = "the run" if fitted.members is None else "every member"
-        how = fitted.describe(None if fitted.members is None else 0)
+    # All are built before the first is trained, so that one which cannot be is refused at once.
+    shape = source.shape or (study.train.shape[1],)
+    studies = [study]
+    if len(asked.architectures) > 1 or asked.architectures[0]:
+        own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
+        studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
+    words = jax.random.key_data(keys["fit"])
+    groups = [
+        (
+            each,
+            trained(
+                recipe,
+                each,
+                asked,
+                model=each.model if init is None else warm_start(each.model, encoder),
+                steps=steps,
+                # The same for every architecture, so that they see the same rows in the same order.
+                key=jax.random.wrap_key_data(words),
+                # Beyond what the same key is split into, so that what is drawn besides changes no other key.
+                draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
+                mesh=_mesh() if asked.many else None,
+                progress=progress,
+            ),
+        )
+        for each in studies
+    ]
+    fits = [fitted for _, fitted in groups]
+    if not any(np.isfinite(fitted.final()).any() for fitted in fits):
+        what = "the run" if not asked.many else "every member"
+        how = fits[0].describe(None if fits[0].members is None else 0)
         raise FloatingPointError(f"{what} {how}: lower the learning rate; nothing was written")
     with appearing(target) as folder:
-        # Times go to timing.json alone, so that the same command writes the same bits.
-        timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
-        checkpoint.save(fitted._replace(record=timeless), folder / "model.safetensors")
-        config = _config(name, recipe, settings, source, study, seed, asked, command, path, impute, fitted)
+        files = []
+        for number, fitted in enumerate(fits):
+            files.append("model.safetensors" if len(fits) == 1 else f"model-{number}.safetensors")
+            # Times go to timing.json alone, so that the same command writes the same bits.
+            timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
+            checkpoint.save(fitted._replace(record=timeless), folder / files[-1])
+        config = _config(name, recipe, settings, source, study, seed, asked, command, path, impute, fits[0])
+        config["architectures"] = [
+            {"settings": architecture, "file": file, "members": fitted.members or 1}
+            for architecture, file, fitted in zip(asked.architectures, files, fits, strict=True)
+        ]
         config["init"] = None if init is None else {"folder": os.path.abspath(init.folder), "sha256": init.fingerprint}
         write_json(folder / "config.json", config)
-        write_history(folder / "history.csv", fitted)
-        write_json(folder / "timing.json", _timing(fitted, rows // settings.batch_size))
-        _judge(folder, recipe, study, fitted, keys["evaluation"], sorted(asked.sweep))
+        write_history(folder / "history.csv", _histories(fits))
+        write_json(folder / "timing.json", _timing(fits, rows // settings.batch_size))
+        _judge(folder, recipe, groups, keys["evaluation"], asked)
         report.write_page(folder)
     return target
 
@@ -222,32 +244,37 @@ def _mesh() -> jax.sharding.Mesh | None:
     return jax.make_mesh((count,), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key, swept: Sequence[str]) -> None:
+def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]], key: Key, asked: Members) -> None:
     """Write metrics.json, the pictures and their list."""
-    count = fitted.members or 1
-    singles = [fitted] if fitted.members is None else [fitted.take(i) for i in range(count)]
-    best = 0 if fitted.members is None else fitted.best()
-    final = np.atleast_1d(fitted.final())
-    if hasattr(recipe, "judge"):
-        study = study._replace(judge=recipe.judge(study))
+    singles: list[tuple[Study, Fit]] = []
+    for study, fitted in groups:
+        members = [fitted] if fitted.members is None else [fitted.take(i) for i in range(fitted.members)]
+        singles += [(study, member) for member in members]
+    count = len(singles)
+    final = np.concatenate([np.atleast_1d(fitted.final()) for _, fitted in groups])
+    best = int(np.argmin(final))
+    histories = _histories([fitted for _, fitted in groups])
+    judge = recipe.judge(groups[0][0]) if hasattr(recipe, "judge") else None
     table: list[dict[str, Any]] = []
     most = np.sort(final)[min(EVALUATED, count) - 1]
-    for i, single in enumerate(singles):
+    for i, (study, single) in enumerate(singles):
         alive = bool(np.isfinite(final[i]))
         judged = alive and final[i] <= most
-        own = study._replace(variables=usable(recipe, single))
+        own = study._replace(variables=usable(recipe, single), judge=judge)
+        hparams = {**dataclasses.asdict(study.settings), **single.record.get("hparams", {})}
         table.append(
             {
                 "member": i,
                 "seed": single.record.get("seed", 0),
-                # The shortest number that is this float32: what the user wrote.
-                "hparams": {name: json.loads(str(fitted.hparams[name][i])) for name in swept},
+                "hparams": {name: _plain(hparams[name]) for name in asked.swept},
                 "status": single.describe(),
                 "validation": float(final[i]) if alive else None,
                 "metrics": recipe.evaluate(own, key=jax.random.fold_in(key, i)) if judged else {},
             }
         )
-    chosen = study._replace(variables=usable(recipe, singles[best]))
+    study, single = singles[best]
+    study, swept = study._replace(judge=judge), asked.swept
+    chosen = study._replace(variables=usable(recipe, single))
     scores = reference(recipe, chosen)
     if scores is not None:
         np.save(folder / "reference.npy", scores, allow_pickle=False)
@@ -258,7 +285,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
         kept = zip(study.scaling.columns, study.scaling.varying, strict=True)
         found.append(report.checks.constant_columns([name for name, varies in kept if not varies]))
     swept_over = {} if count == 1 else _swept_over(final, table, swept, jax.random.fold_in(key, count + 2))
-    history = singles[best].history
+    history = single.history
     if "loss" in history:
         found.append(report.checks.improved(history["loss"]))
     if count > 1:
@@ -267,7 +294,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
         folder / "metrics.json",
         {
             "best": best,
-            "select": "validation" if "validation" in fitted.history else "loss",
+            "select": "validation" if "validation" in history else "loss",
             "metrics": metrics,
             "controls": controls,
             "control_names": {name: recipe.CONTROLS[name] for name in controls},
@@ -277,7 +304,7 @@ def _judge(folder: Path, recipe: ModuleType, study: Study, fitted: Fit, key: Key
             **swept_over,
         },
     )
-    pictures = [report.pictures.curves(folder, fitted.history, units=recipe.UNITS)]
+    pictures = [report.pictures.curves(folder, histories, units=recipe.UNITS)]
     if count > 1:
         pictures += _of_sweep(folder, table, swept_over["points"], best, recipe.UNITS.get("loss", ""), swept)
     pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
@@ -356,7 +383,13 @@ def _config(
         "batch_size": settings.batch_size,
         "seed": seed,
         "seeds": asked.seeds,
-        "sweep": {name: str(v) if isinstance(v, Range) else list(v) for name, v in asked.sweep.items()},
+        "sweep": {
+            **{
+                option: list({str(each[option]): each[option] for each in asked.architectures}.values())
+                for option in asked.architectures[0]
+            },
+            **{option: str(v) if isinstance(v, Range) else list(v) for option, v in asked.sweep.items()},
+        },
         "points": asked.points,
         "search": asked.search,
         "command": command,
@@ -384,16 +417,28 @@ def _config(
     }
 
 
-def _timing(fitted: Fit, steps_per_epoch: int) -> dict[str, Any]:
-    members = fitted.members or 1
-    epochs = int(np.max(fitted.status.epochs))
-    seconds = fitted.record["run_seconds"]
-    steps = int(np.sum(fitted.status.epochs)) * steps_per_epoch
+def _timing(fits: Sequence[Fit], steps_per_epoch: int) -> dict[str, Any]:
+    seconds = sum(fitted.record["run_seconds"] for fitted in fits)
+    steps = sum(int(np.sum(fitted.status.epochs)) for fitted in fits) * steps_per_epoch
     return {
-        "compile_s": fitted.record["compile_seconds"],
+        "compile_s": sum(fitted.record["compile_seconds"] for fitted in fits),
         "run_s": seconds,
-        "members": members,
-        "epochs": epochs,
+        "members": sum(fitted.members or 1 for fitted in fits),
+        "epochs": max(int(np.max(fitted.status.epochs)) for fitted in fits),
         "steps": steps,
         "member_steps_per_s": steps / seconds if seconds else None,
     }
+
+
+def _histories(fits: Sequence[Fit]) -> dict[str, np.ndarray]:
+    """Return the history of all members; that of a single run as it is."""
+    if len(fits) == 1:
+        return fits[0].history
+    return {name: np.concatenate([np.atleast_2d(fit.history[name]) for fit in fits]) for name in fits[0].history}
+
+
+def _plain(value: Any) -> Any:
+    """Return a swept value as JSON has it: widths as the command line writes them, and a float as its user did."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return json.loads(str(np.float32(value))) if isinstance(value, float) else value

@@ -216,8 +216,15 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
         recipe, best = find(config["recipe"]), metrics["best"]
         # Operations need them.
         _ = config["data"]["impute"], config["data"]["fills"], config["data"]["source"], config["data"]["fingerprint"]
+        # Folders from before there were several have none.
+        alone: Mapping[str, Any] = {"settings": {}, "file": "model.safetensors", "members": None}
+        architectures = config.get("architectures", [alone])
+        if member is not None and len(architectures) > 1:
+            checks.whole("member", member, low=0, high=sum(each["members"] for each in architectures) - 1)
+        own, place = _architecture(architectures, best if member is None else member)
+        given = {**config["settings"], **own["settings"]}
         settings = recipe.Settings(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in config["settings"].items()}
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         )
         shape = None if config["data"]["shape"] is None else tuple(config["data"]["shape"])
         scaling = data.Scaling.from_json(config["scaling"], shape)
@@ -231,9 +238,9 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
             f"{folder} does not describe a trained model: config.json or metrics.json was changed ({error}); restore "
             "them from a copy"
         ) from None
-    fitted = checkpoint.load(folder / "model.safetensors")
+    fitted = checkpoint.load(folder / own["file"])
     if fitted.members is not None:
-        fitted = fitted.take(best if member is None else member)
+        fitted = fitted.take(place)
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
     variables = usable(recipe, fitted)
@@ -245,7 +252,7 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     ]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{folder / 'model.safetensors'} is no model of the settings in config.json: one of the two was "
+            f"{folder / own['file']} is no model of the settings in config.json: one of the two was "
             "changed; restore it from a copy"
         )
     empty = Source(np.zeros((0, 0)), (), shape=shape)
@@ -255,7 +262,17 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     )
     fingerprint = data.fingerprint(np.frombuffer(repr(leaves).encode(), np.uint8))
     # A population's reference is that of its best member.
-    return Trained(recipe, study, config, folder, fitted.record.get("member") in (None, best), fingerprint)
+    return Trained(recipe, study, config, folder, member in (None, best), fingerprint)
+
+
+def _architecture(architectures: Sequence[Mapping[str, Any]], member: int) -> tuple[Mapping[str, Any], int]:
+    """Return the architecture of a member, and its number among the members of that one."""
+    place = member
+    for architecture in architectures[:-1]:
+        if place < architecture["members"]:
+            return architecture, place
+        place -= architecture["members"]
+    return architectures[-1], place
 
 
 def _reference(folder: Path) -> np.ndarray:

@@ -71,7 +71,7 @@ def points(
         ),
     )
     labels = [
-        ", ".join(f"{short(key, 20)} {number(value, trim=True)}" for key, value in table[int(i)]["hparams"].items())
+        ", ".join(f"{short(key, 20)} {_written(value)}" for key, value in table[int(i)]["hparams"].items())
         for i in drawn
     ]
     with canvas(folder, name, height=0.8 + 0.24 * len(drawn)) as figure:
@@ -147,8 +147,8 @@ def heat_map(
         norm = LogNorm(low, high) if spans_decades(cells) else Normalize(low, high)
         shown = axes.imshow(cells, cmap=colormaps[SEQUENTIAL], norm=norm, aspect="auto")
         axes.grid(False)
-        axes.set_xticks(range(len(across)), [number(value, trim=True) for value in across])
-        axes.set_yticks(range(len(down)), [number(value, trim=True) for value in down])
+        axes.set_xticks(range(len(across)), [_written(value) for value in across])
+        axes.set_yticks(range(len(down)), [_written(value) for value in down])
         axes.set_xlabel(short(hparams[1], 36))
         axes.set_ylabel(short(hparams[0], 36))
         for (i, j), value in np.ndenumerate(cells):
@@ -197,8 +197,14 @@ def parallel(
         'parallel.png'
     """
     hparams = list(dict.fromkeys(key for row in table for key in row["hparams"]))
-    columns = {key: np.array([row["hparams"].get(key, np.nan) for row in table], float) for key in hparams}
-    columns = {key: column for key, column in columns.items() if len(np.unique(column[np.isfinite(column)])) > 1}
+    given = {key: [row["hparams"][key] for row in table] for key in hparams}
+    given = {key: column for key, column in given.items() if len(set(column)) > 1}
+    # Words stand in alphabetical order.
+    kinds = {key: sorted(set(column)) for key, column in given.items() if any(isinstance(v, str) for v in column)}
+    columns = {
+        key: np.array([kinds[key].index(value) for value in column] if key in kinds else column, float)
+        for key, column in given.items()
+    }
     scores = np.array([np.nan if row["validation"] is None else row["validation"] for row in table], float)
     alive = np.isfinite(scores)
     if not columns or not alive.any():
@@ -207,7 +213,7 @@ def parallel(
         folder,
         name,
         ["member", *columns, "validation"],
-        ([i, *(column[i] for column in columns.values()), scores[i]] for i in range(len(table))),
+        ([i, *(column[i] for column in given.values()), scores[i]] for i in range(len(table))),
     )
     # By rank, so that one very bad member does not leave all others the same colour.
     order = np.argsort(np.where(alive, scores, np.inf), kind="stable")
@@ -235,12 +241,12 @@ def parallel(
         axes.plot(height[order[0]], color="#1f2933", lw=2.4, label="best")
         if not alive.all():
             axes.plot([], [], color=PALETTE[1], label="diverged")
-        for place, (low, high) in enumerate(ends):
+        for place, (key, (low, high)) in enumerate(zip(axes_of, ends, strict=True)):
             axes.axvline(place, color=FAINT, lw=1, zorder=0)
             for at, value in ((-0.04, low), (1.04, high)):
-                text = number(float(value), trim=True)
+                text = _written(kinds[key][int(value)] if key in kinds else float(value))
                 axes.text(place, at, text, ha="center", va="top" if at < 0 else "bottom", fontsize=8)
-        axes.set_xticks(range(len(ends)), [short(key, 22) for key in axes_of])
+        axes.set_xticks(range(len(ends)), [short(key, 30) for key in axes_of])
         axes.tick_params(axis="x", length=0, pad=14)
         axes.set_yticks([])
         axes.grid(False)
@@ -253,3 +259,7 @@ def parallel(
         if not alive.all():
             caption += f" {plural(int((~alive).sum()), 'member')} diverged."
     return Picture(f"{name}.png", title, caption)
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else number(value, trim=True)
