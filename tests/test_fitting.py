@@ -192,6 +192,17 @@ def test_every_epoch_and_part_scores_with_its_own_key():
     assert len(seen) == len(set(seen)) == 9
 
 
+@pytest.mark.parametrize("lanes", [None, 1, 2])
+def test_members_score_with_keys_of_their_own(lanes):
+    def noisy(variables, batch, key):
+        return 0 * errors(variables, batch) + jax.random.normal(key, (len(batch.x),))
+
+    fitted = fit(seeds=3, lanes=lanes, validation=VALID, score=noisy)
+    assert len(np.unique(fitted.history["validation"])) == 15
+    single = fit(key=jax.random.fold_in(key(), 2), validation=VALID, score=noisy)
+    np.testing.assert_allclose(fitted.history["validation"][2], single.history["validation"], rtol=1e-5)
+
+
 def test_without_a_finite_validation_the_untrained_variables_are_named_as_such():
     with pytest.warns(RuntimeWarning, match="no validation of the run was finite") as caught:
         fitted = fit(epochs=2, validation=VALID, score=lambda v, batch, key: jnp.full(len(batch.x), jnp.nan))

@@ -10,7 +10,7 @@ import pytest
 
 import jaxae as ja
 from jaxae import recipes, study
-from jaxae.study import generated, pixels
+from jaxae.study import generated, pixels, run
 
 
 def folder_of(path: Path, *, sides=(12, 12), colour=True, kinds=("bright", "dark"), each=30) -> Path:
@@ -55,12 +55,131 @@ def test_photographs_of_impossible_sizes_are_refused(given, named):
         ja.data.photos(jax.random.key(0), **given)
 
 
-def test_bytes_are_scaled_as_bytes_however_dark():
-    dark = np.full((3, 4), 7, np.uint8)
-    assert pixels.full_scale(dark, "abcd").scale.tolist() == [255] * 4
-    assert pixels.full_scale(dark.astype(float), "abcd").scale.tolist() == [16] * 4
-    ends = pixels.centred(dark, "abcd").apply([[0, 255, 127.5, 51]])
-    np.testing.assert_allclose(ends, [[-1, 1, 0, -0.6]], rtol=1e-6)
+@pytest.mark.parametrize("channels", [False, True])
+@pytest.mark.parametrize(
+    ("array", "full"),
+    [
+        (np.full((60, 8, 8), 14, np.uint8), 255),  # bytes are bytes, however dark
+        (np.eye(8, dtype=np.uint8)[None].repeat(60, 0), 1),
+        (np.eye(8, dtype=bool)[None].repeat(60, 0), 1),
+        (np.full((60, 8, 8), 3900, np.uint16), 255),
+        (np.full((60, 8, 8), 3, np.uint16), 255),
+        (np.full((60, 8, 8), 14.0), 16),
+        (np.full((60, 8, 8), 14), 16),
+        (np.full((60, 8, 8), 0.5), 1),
+        (np.full((60, 8, 8), 99.0), 255),
+    ],
+)
+def test_the_scale_of_pixels_is_that_of_their_kind_whatever_the_shape(tmp_path, array, full, channels):
+    np.save(tmp_path / "images.npy", array[..., None] if channels else array)
+    recipe = recipes.find("conv-autoencoder")
+    source = pixels.read_images(tmp_path / "images.npy", jax.random.key(0))
+    made = run._prepared(recipe, recipe.Settings(widths=(4,), latent=2), source, jax.random.key(1))
+    assert set(made.scaling.scale.tolist()) == {full} and made.train.max() <= 1
+    ends = pixels.centred(np.array([[0.0], [full]]), "a").apply(np.array([[0.0], [full], [full / 2]]))
+    np.testing.assert_allclose(ends[:, 0], [-1, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("wild", [-50.0, 1e6])
+def test_a_wild_pixel_is_refused_in_whatever_part_it_lies(tmp_path, wild):
+    images = np.random.default_rng(0).uniform(size=(60, 8, 8))
+    recipe = recipes.find("conv-autoencoder")
+    for place in (0, 30, 59):
+        np.save(tmp_path / "images.npy", np.where(np.arange(60)[:, None, None] == place, wild, images))
+        source = pixels.read_images(tmp_path / "images.npy", jax.random.key(0))
+        with pytest.raises(ValueError, match="must lie in 0…1, 0…16 or 0…255"):
+            run._prepared(recipe, recipe.Settings(), source, jax.random.key(1))
+
+
+def labelled(path, labels, test=None):
+    """Write images that show their own number, with labels, perhaps with test images of their own."""
+    images = np.repeat(np.arange(len(labels)) % 200, 64).reshape(-1, 8, 8).astype(np.uint8)
+    if test is None:
+        np.savez(path, X=images, y=labels)
+    else:
+        own = np.repeat(np.arange(len(test)) % 200, 64).reshape(-1, 8, 8).astype(np.uint8)
+        np.savez(path, x_train=images, y_train=labels, x_test=own, y_test=test)
+    return path
+
+
+def test_every_part_has_its_share_of_every_class(tmp_path):
+    labels = np.repeat([0, 1, 2], [100, 40, 1])
+    source = pixels.read_images(labelled(tmp_path / "a.npz", labels), jax.random.key(3))
+    counts = {part: np.bincount(labels[rows], minlength=3).tolist() for part, rows in source.parts.items()}
+    assert counts == {"train": [70, 28, 1], "validation": [15, 6, 0], "test": [15, 6, 0]}
+    assert sorted(np.concatenate(list(source.parts.values())).tolist()) == list(range(141))
+    assert len(set(labels[source.parts["test"]][:8].tolist())) == 2  # mixed, not one class after another
+
+
+def test_official_test_images_are_mixed_and_stay_test_images(tmp_path):
+    labels, test = np.repeat([0, 1], 100), np.repeat([0, 1], 50)
+    source = pixels.read_images(labelled(tmp_path / "a.npz", labels, test), jax.random.key(3))
+    own = source.parts["test"]
+    assert sorted(own.tolist()) == list(range(200, 300)) and 10 < (source.labels[own][:50] == 0).sum() < 40
+    # A sixtieth would be 3 images to choose the best epoch by.
+    assert len(source.parts["validation"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("labels", "test", "words"),
+    [
+        (np.zeros(30, int), None, "30 images are too few to train on and to judge by: give at least 40"),
+        (np.zeros(60, int), np.zeros(3, int), "60 images to train on and 3 to test on are too few"),
+        (np.zeros(10, int), np.zeros(60, int), "10 images to train on and 60 to test on are too few"),
+        (np.zeros(60, int), np.arange(60) % 2, "the class '1' has images to test on but none to train on"),
+    ],
+)
+def test_too_few_images_are_refused_before_training(tmp_path, labels, test, words):
+    with pytest.raises(ValueError, match=words):
+        pixels.read_images(labelled(tmp_path / "a.npz", labels, test), jax.random.key(0))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_learning_rate_may_be_traced(schedule):
+    """As a sweep over it does; the rate of every step is that of the schedule with a number."""
+    params = {"a": np.zeros(3, np.float32)}
+
+    def after(rate):
+        tx = pixels.adam(schedule, rate, 16)
+        state, total = tx.init(params), params
+        for _ in range(5):
+            updates, state = tx.update({"a": np.ones(3, np.float32)}, state)
+            total = jax.tree.map(lambda a, b: a + b, total, updates)
+        return total["a"]
+
+    np.testing.assert_allclose(jax.jit(after)(2e-3), after(2e-3), rtol=1e-5)
+    assert np.abs(after(2e-3)).min() > 1e-5
+
+
+def test_pixels_given_the_class_are_independent_in_each_class():
+    own = digits()
+    train, test = (own.labels_of(part) for part in ("train", "test"))
+    whole = pixels.independent_likelihood(own)
+    given = pixels.independent_likelihood(own._replace(conditions=ja.data.conditions({"class": list(map(str, train))})))
+    expected = []
+    for row, kind in zip(own.test, test, strict=True):
+        rows = own.train[train == kind].astype(float)
+        mean = (rows.sum(0) + 0.5) / (len(rows) + 1)
+        expected.append((row * np.log(mean) + (1 - row) * np.log(1 - mean)).sum())
+    np.testing.assert_allclose(given, np.mean(expected), rtol=1e-6)
+    assert given > whole + 3
+
+
+def test_what_a_poor_classifier_sees_is_doubted():
+    found = generated.check_recognised({"recognised": 0.33}, {"recognised": 0.18})
+    assert not found.passed and "itself right on only 18 % of test images" in found.text
+    assert generated.check_recognised({"recognised": 0.95}, {"recognised": 0.98}).passed
+
+
+def test_an_error_of_colours_does_not_cancel(tmp_path):
+    images = np.zeros((4, 8, 8, 3), np.float32)
+    own = digits()
+    own = own._replace(test=images.reshape(4, -1), source=own.source._replace(shape=(8, 8, 3)))
+    made = np.tile([0.5, 0.25, 0.0], (4, 64)).reshape(4, -1)
+    (picture,) = pixels.sheets(tmp_path, own, made)
+    assert "|difference|" in (tmp_path / "images.csv").read_text() and "cancel" not in picture.caption
+    lines = [line for line in (tmp_path / "images.csv").read_text().splitlines() if "|difference|" in line]
+    assert len(lines) == 4 * 8 and all(line.endswith(",0.25,0.25") for line in lines)
 
 
 def test_the_scaling_of_images_is_kept_in_two_numbers():
@@ -181,14 +300,14 @@ def test_images_are_drawn_into_png_files(trained, tmp_path, monkeypatch, capsys)
 
 
 def test_a_size_resizes_now_and_later(tmp_path):
-    path = folder_of(tmp_path / "images", sides=(10, 14), each=15)
+    path = folder_of(tmp_path / "images", sides=(10, 14), each=20)
     recipe = recipes.find("conv-autoencoder")
     settings = recipe.Settings(epochs=1, widths=(4,), latent=2, batch_size=8, size=8)
     study.train("conv-autoencoder", recipe, settings, out=tmp_path / "run", path=path, progress=False)
     loaded = study.load(tmp_path / "run", recipes.find)
     assert loaded.study.source.shape == (8, 8, 3)
     rows = loaded.read(path)
-    assert rows.values.shape == (30, 192) and loaded.reconstruct(rows.values).shape == (30, 192)
+    assert rows.values.shape == (40, 192) and loaded.reconstruct(rows.values).shape == (40, 192)
 
 
 @pytest.mark.parametrize("recipe", ["conv-autoencoder", "conv-vae", "dcgan", "class-gan", "class-vae"])
@@ -202,7 +321,7 @@ def test_a_folder_without_images_is_refused_by_every_recipe(recipe, tmp_path):
 
 
 def test_sizes_that_do_not_come_back_are_refused_before_anything_is_written(tmp_path):
-    path = folder_of(tmp_path / "images", sides=(10, 10), each=15)
+    path = folder_of(tmp_path / "images", sides=(10, 10), each=20)
     recipe = recipes.find("resize-autoencoder")
     with pytest.raises(ValueError, match=r"nearest sizes that work are 8 and 12"):
         study.train(
@@ -214,3 +333,57 @@ def test_sizes_that_do_not_come_back_are_refused_before_anything_is_written(tmp_
             progress=False,
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_new_images_are_brought_to_the_scale_of_the_training_or_refused(trained, tmp_path):
+    loaded = study.load(trained / "run", recipes.find)
+    images = np.random.default_rng(0).uniform(size=(4, 12, 12, 3))
+    for name, array, words in (
+        ("unit", images, "go from 0.* to 0.* trained on 0…255"),
+        ("huge", images * 1e6, "trained on 0…255"),
+        ("negative", images - 0.5, "trained on 0…255"),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+        with pytest.raises(ValueError, match=words):
+            loaded.read(tmp_path / f"{name}.npy")
+    masks = images > 0.5
+    np.save(tmp_path / "masks.npy", masks)
+    np.testing.assert_array_equal(loaded.read(tmp_path / "masks.npy").values, 255 * masks.reshape(4, -1))
+
+
+def test_a_model_that_is_told_the_class_is_not_probed_for_it(trained):
+    loaded = study.load(trained / "run", recipes.find)
+    rows = loaded.read(trained / "images")
+    with pytest.raises(ValueError, match="told class, which says the label"):
+        study.probe(loaded, rows.values, rows.labels, conditions=rows.conditions)
+
+
+def test_images_of_a_model_of_classes_need_classes(trained, tmp_path):
+    loaded = study.load(trained / "run", recipes.find)
+    np.save(tmp_path / "a.npy", np.full((3, 12, 12, 3), 99, np.uint8))
+    rows = loaded.read(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="sort the images into one folder for each class"):
+        loaded.reconstruct(rows.values, rows.conditions)
+
+
+def test_maps_and_walks_of_classes_say_what_they_show(trained):
+    pictures = {each["file"]: each for each in json.loads((trained / "run" / "pictures.json").read_text())}
+    assert "All are of one class" in pictures["traversal.png"]["caption"]
+    assert "changes half way" in pictures["interpolation.png"]["caption"]
+    numbers = (trained / "run" / "latent-maps.csv").read_text()
+    assert "dark" in numbers and "LDA" not in numbers and "class" in pictures["latent-maps.png"]["caption"]
+
+
+def test_a_sweep_over_the_learning_rate_of_images(trained, tmp_path):
+    recipe = recipes.find("conv-vae")
+    settings = recipe.Settings(epochs=1, widths=(4,), latent=2, batch_size=16)
+    out = study.train(
+        "conv-vae",
+        recipe,
+        settings,
+        out=tmp_path / "run",
+        path=trained / "images",
+        sweep={"learning_rate": [1e-3, 1e-2]},
+        progress=False,
+    )
+    assert len(json.loads((out / "metrics.json").read_text())["points"]) == 2

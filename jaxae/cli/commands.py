@@ -40,7 +40,8 @@ class Train:
     recipe: Positional[str]
     """Name of a recipe: see `jaxae list`."""
     data: Path | None = None
-    """CSV, TSV, Parquet, NPY, NPZ or IDX file, or a folder with MNIST's four; without it the recipe's own data."""
+    """CSV, TSV, Parquet, NPY, NPZ or IDX file; or a folder of PNG and JPEG images, in one folder for each class where
+    there are classes, or of MNIST's four files; without it the recipe's own data."""
     out: Path | None = None
     """Folder to write; an earlier run in it is replaced. Default: runs/RECIPE."""
     epochs: int | None = None
@@ -73,7 +74,7 @@ class Encode:
     folder: Positional[Path]
     """Trained folder."""
     out: Path
-    """CSV, Parquet or NPY file to write."""
+    """CSV, Parquet or NPY file to write; of images also a folder, for PNG files."""
     data: Path | None = None
     """Rows, with the columns that the model was trained on; without it the data it was trained on."""
     member: int | None = None
@@ -104,6 +105,8 @@ class Detect(Encode):
 class Compress(Encode):
     """Write rows as quantised codes to an .npz file, and say how small it is and what is lost."""
 
+    out: Path
+    """NPZ file to write."""
     bits: int = 8
     """Bits of one number of a code, 1 to 16."""
 
@@ -117,7 +120,7 @@ class Decompress:
     data: Path
     """Codes, as `jaxae compress` wrote them."""
     out: Path
-    """CSV, Parquet or NPY file to write."""
+    """CSV, Parquet or NPY file to write; of images also a folder, for PNG files."""
     member: int | None = None
     """Member of a population; default: the best by validation."""
 
@@ -128,10 +131,10 @@ class Probe:
 
     folder: Positional[Path]
     """Trained folder."""
-    label: str
-    """Column of the file with the label of each row."""
     data: Path
-    """Rows, with the columns that the model was trained on and their label."""
+    """Rows, with the columns that the model was trained on and their label; or a folder of labelled images."""
+    label: str | None = None
+    """Column of the file with the label of each row; a folder of images, and MNIST's files, have their own."""
     folds: int = 5
     """Parts of the rows, each classified by a model that was fitted on the others."""
     member: int | None = None
@@ -149,7 +152,7 @@ class Decode:
     data: Path
     """Codes, as `jaxae encode` wrote them."""
     out: Path
-    """CSV, Parquet or NPY file to write."""
+    """CSV, Parquet or NPY file to write; of images also a folder, for PNG files."""
     member: int | None = None
     """Member of a population; default: the best by validation."""
 
@@ -161,7 +164,7 @@ class Sample:
     folder: Positional[Path]
     """Trained folder."""
     out: Path
-    """CSV, Parquet or NPY file to write."""
+    """CSV, Parquet or NPY file to write; of images also a folder, for PNG files."""
     rows: int = 1000
     """How many; of a conditional model, for each combination of conditions."""
     given: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="NAME=V1,V2,... ...")] = ()

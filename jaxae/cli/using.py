@@ -189,7 +189,10 @@ def _probe(command: Probe, trained: "Trained") -> None:
 
     rows = _rows(command, trained, label=command.label)
     if rows.labels is None:
-        raise ValueError(f"{command.data} holds no labels: give a file with a column of them, or a folder with MNIST's")
+        raise ValueError(
+            f"{command.data} holds no labels: name their column with --label, or give images in one folder for each "
+            "class"
+        )
     if data.fingerprint(rows.values) == trained.config["data"]["fingerprint"]:
         print("the encoder was trained on these rows, the components only on the other folds", file=sys.stderr)
     found = study.probe(trained, rows.values, rows.labels, conditions=rows.conditions, folds=command.folds)

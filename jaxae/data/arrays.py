@@ -34,6 +34,8 @@ class Images(NamedTuple):
         notes: What was found, changed or left out, in words.
         shape: Height, width and channels, whose product is d; None where they are not known.
         classes: The names of the classes, whose places in it are the labels; empty where labels are only numbers.
+        full: The brightest value that a pixel can have, where the kind of file or number says so: 255 of bytes and of
+            16 bits, 1 of truth values and of bytes that are all 0 or 1; None of other numbers.
     """
 
     values: np.ndarray
@@ -43,6 +45,7 @@ class Images(NamedTuple):
     notes: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None = None
     classes: tuple[str, ...] = ()
+    full: float | None = None
 
     @property
     def kinds(self) -> tuple[str, ...] | None:
@@ -92,6 +95,11 @@ def flattened(what: str, array: np.ndarray, size: tuple[int, int] | None, *, kep
     columns: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None
     deep = array.dtype.kind == "u" and array.dtype.itemsize == 2
+    full = None
+    if array.dtype == np.uint8 or deep:
+        full = 255.0 if deep or array.max() > 1 else 1.0
+    elif array.dtype == bool:
+        full = 1.0
     if deep:
         array = shallow(array)
         notes.append(f"{what} has 16 bits: its values were divided by {DEPTH}, to 0…255")
@@ -118,7 +126,8 @@ def flattened(what: str, array: np.ndarray, size: tuple[int, int] | None, *, kep
         )
     values = array.reshape(len(array), -1)
     values = values if kept or deep else values.astype(np.float64)
-    return Images(values, pixels(*shape) if shape and not columns else columns, notes=tuple(notes), shape=shape)
+    names = pixels(*shape) if shape and not columns else columns
+    return Images(values, names, notes=tuple(notes), shape=shape, full=full)
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -164,6 +173,9 @@ def joined(path: Path, parts: Sequence[Images]) -> Images:
         len(parts[1].values) if len(parts) > 1 else 0,
         tuple(note for part in parts for note in part.notes),
         parts[0].shape,
+        full=max((part.full for part in parts if part.full), default=None)
+        if all(part.full for part in parts)
+        else None,
     )
 
 

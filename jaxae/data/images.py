@@ -68,7 +68,7 @@ def images(path: str | os.PathLike[str], *, size: Size = None) -> Images:
         files = image_folder(path, size=size)
         values = files[:].reshape(len(files), -1)
         shape = (*files.size, files.channels)
-        return Images(values, pixels(*shape), files.labels, files.test, files.notes, shape, files.classes)
+        return Images(values, pixels(*shape), files.labels, files.test, files.notes, shape, files.classes, 255.0)
     return joined(path, [_file(file, wanted) for file in found if file is not None])
 
 

@@ -136,8 +136,10 @@ def _mean_score(score: Score, variables: Variables, validation: Batch, key: Key,
     parts = -(-n // width)
     rows = (jnp.arange(parts * width) % n).reshape(parts, width)
 
-    def part(pair: tuple[Array, Key]) -> Array:
-        return score(variables, jax.tree.map(lambda leaf: leaf[pair[0]], validation), pair[1])
+    def part(pair: tuple[Array, Array]) -> Array:
+        own_key = jax.random.wrap_key_data(pair[1], impl=jax.random.key_impl(key))
+        return score(variables, jax.tree.map(lambda leaf: leaf[pair[0]], validation), own_key)
 
-    part_keys = jax.random.split(jax.random.fold_in(key, step), parts)
-    return jax.lax.map(part, (rows, part_keys)).reshape(-1)[:n].mean()
+    # As plain words, since JAX's search for reused keys takes those of a mapped loop in a population for used ones.
+    words = jax.random.key_data(jax.random.split(jax.random.fold_in(key, step), parts))
+    return jax.lax.map(part, (rows, words)).reshape(-1)[:n].mean()

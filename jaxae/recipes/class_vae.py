@@ -204,8 +204,9 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
 
     codes = pixels.codes(sys.modules[__name__], study, study.test, study.cond["test"])
     return [
-        *pixels.beside_controls(metrics, controls, CONTROLS, ("elbo",)),
+        *pixels.beside_controls(metrics, controls, CONTROLS, ("elbo", "mean_squared_error")),
         generated.check_recognised(metrics, controls),
+        *generated.check_manifold(metrics, controls),
         ja.report.checks.active_units(ja.latent.active_units(codes)),
         pixels.evidence_gap(study, key),
     ]

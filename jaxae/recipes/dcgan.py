@@ -35,7 +35,10 @@ __all__ = [
     "source",
 ]
 
-UNITS = {"frechet_distance": "in features of a classifier of these images, or in principal components without labels"}
+UNITS = {
+    "frechet_distance": "in features of a classifier of these images, or in principal components without labels",
+    "validation": "energy score",
+}
 CONTROLS = dict.fromkeys(
     ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage", "classifier_score"),
     "training images as if generated",

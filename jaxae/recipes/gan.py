@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 10_000
 """Generated rows that are judged: so many that only the held-out rows' own scatter is left."""
-UNITS = {"sample_mean_error": "standard deviations"}
+UNITS = {"sample_mean_error": "standard deviations", "validation": "energy score"}
 CONTROLS = dict.fromkeys(
     (
         "ks",

@@ -161,8 +161,11 @@ def _course(run: Run) -> str:
     place = best or 0
     member = members[place].get("member", place) if members else place
     course = [row for row in run.history if row["member"] == member]
-    text = ""
-    for name, title in (("loss", "training loss"), ("validation", "validation loss")):
+    text, unit = "", (run.metrics.get("units") or {}).get("validation")
+    for name, title in (
+        ("loss", "training loss"),
+        ("validation", (unit and f"validation ({unit})") or "validation loss"),
+    ):
         points = [(row["epoch"], row[name]) for row in course if math.isfinite(row.get(name, math.nan))]
         if len(points) > 1:
             epoch, lowest = min(points, key=lambda point: point[1])

@@ -44,6 +44,8 @@ MOST = 5000
 """Images of each kind that are compared, at most: the time grows with their square."""
 EACH = 10
 """Images of each class on a sheet."""
+ABLE = 0.7
+"""Share of the test images that the classifier must recognise for what it sees in others to count."""
 FIGURES = ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage", "classifier_score")
 """Names of what `distances` returns."""
 
@@ -205,6 +207,14 @@ def check_manifold(figures: Mapping[str, float], controls: Mapping[str, float]) 
 
 def check_recognised(figures: Mapping[str, float], controls: Mapping[str, float]) -> report.Check:
     """Return whether a classifier of real images sees in generated ones the class that was asked for."""
+    if controls["recognised"] < ABLE:
+        right = report.words.number(100 * controls["recognised"], digits=2)
+        return report.Check(
+            "recognised classes",
+            False,
+            f"The classifier that is to recognise generated images is itself right on only {right} % of test images, "
+            "so what it sees says nothing: give more images of each class, or classes that can be told apart.",
+        )
     return report.checks.against_control(
         figures["recognised"],
         controls["recognised"],

@@ -49,6 +49,8 @@ class Source(NamedTuple):
         truth: what only made data know of themselves, for the figures: nothing is trained on it.
         filled: (n, d) bool, where a value was missing and filled in; None where none was.
         shape: (height, width, channels) of the image that each row is; None where rows are no images.
+        full: the brightest value that a pixel can have, where the data say so.
+        classes: names of the classes of images, whose places in it are the labels; empty where there are only numbers.
     """
 
     values: np.ndarray
@@ -62,6 +64,8 @@ class Source(NamedTuple):
     truth: Any = None
     filled: np.ndarray | None = None
     shape: tuple[int, int, int] | None = None
+    full: float | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Study(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from jaxae import data, distributions, latent, metrics, report
-from jaxae.study.nouns import Source, Study, evidence
+from jaxae.study.nouns import PARTS, Source, Study, evidence
 from jaxae.types import Key
 
 __all__ = [
@@ -53,6 +53,10 @@ COMPARED = {
 
 VALIDATION = 1 / 60
 """Share of the training images that choose the best epoch, where the data bring test images of their own."""
+CHOOSING = 100
+"""Images that choose it at least, but no more than a fifth of the training images."""
+FEWEST, FEWEST_TESTED = 40, 6
+"""Images, and test images among them, that it takes to train and to judge."""
 PROBED = 10_000
 """Training images that a linear probe is fitted on, at most."""
 WINDOW = 7
@@ -68,7 +72,7 @@ ROWS = 1000
 def digits() -> Source:
     """Return the 1,797 digits that scikit-learn bundles, with their labels."""
     made = data.digits()
-    return Source(made.images.values, made.images.columns, made.labels, shape=(8, 8, 1))
+    return Source(made.images.values, made.images.columns, made.labels, shape=(8, 8, 1), full=16.0)
 
 
 def read_images(path: Any, key: Key, size: int | None = None) -> Source:
@@ -86,13 +90,56 @@ def read_classes(path: Any, key: Key, size: int | None = None) -> Source:
 
 
 def _as_source(found: data.Images, key: Key) -> Source:
-    parts = None
+    count, parts = len(found.values), None
+    if count < FEWEST:
+        raise ValueError(f"{count} images are too few to train on and to judge by: give at least {FEWEST}")
     if found.test:
-        n = len(found.values) - found.test
-        train, validation = data.split(key, n, fractions=(1 - VALIDATION, VALIDATION))
-        parts = {"train": train, "validation": validation, "test": np.arange(n, len(found.values))}
+        n = count - found.test
+        if found.test < FEWEST_TESTED or n < FEWEST // 2:
+            raise ValueError(
+                f"{n} images to train on and {found.test} to test on are too few: give at least {FEWEST // 2} and "
+                f"{FEWEST_TESTED}, or put all in one folder, of which some are kept to test on"
+            )
+        # Files lie in order of their classes, and the first so many test images are drawn and compared.
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), found.test))
+        share = max(VALIDATION, min(CHOOSING / n, 1 / 5))
+        train, validation = data.split(key, n, fractions=(1 - share, share))
+        parts = {"train": train, "validation": validation, "test": n + order}
+        if found.labels is not None and found.kinds is not None:
+            unseen = sorted(set(found.kinds[n:]) - set(found.kinds[:n]))
+            if unseen:
+                raise ValueError(
+                    f"the class {unseen[0]!r} has images to test on but none to train on: add some, or remove those"
+                )
+    elif found.labels is not None:
+        parts = _of_every_class(found.labels, key)
     shape = found.shape or (1, found.values.shape[1], 1)
-    return Source(found.values, found.columns, found.labels, found.notes, parts=parts, shape=shape)
+    return Source(
+        found.values,
+        found.columns,
+        found.labels,
+        found.notes,
+        parts=parts,
+        shape=shape,
+        full=found.full,
+        classes=found.classes,
+    )
+
+
+def _of_every_class(labels: np.ndarray, key: Key) -> dict[str, np.ndarray] | None:
+    """Return the rows of each part, of every class its share; None where that would leave too few in a part."""
+    order = np.asarray(jax.random.permutation(key, len(labels)))
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for label in np.unique(labels):
+        own = order[labels[order] == label]
+        validation, test = (round(PARTS[part] * len(own)) for part in ("validation", "test"))
+        for part, rows in zip(PARTS, np.split(own, [len(own) - validation - test, len(own) - test]), strict=True):
+            parts[part].append(rows)
+    mixed = {part: np.concatenate(rows) for part, rows in parts.items()}
+    if min(len(rows) for rows in mixed.values()) < FEWEST_TESTED:  # of many tiny classes, each share is rounded to 0
+        return None
+    # Mixed again, since the first so many are drawn and compared.
+    return {part: order[np.isin(order, rows)] for part, rows in mixed.items()}
 
 
 def by_class(source: Source, kinds: Sequence[str] | None = None) -> Source:
@@ -112,14 +159,17 @@ def by_class(source: Source, kinds: Sequence[str] | None = None) -> Source:
 def full_scale(values: np.ndarray, columns: Any) -> data.Scaling:
     """Return the division by the brightest value that the pixels can have: 1, 16 or 255.
 
+    Args:
+        values: (n, d): all images, or the darkest and the brightest that there can be.
+        columns: d names.
+
     Raises:
         ValueError: for negative values and values above 255.
     """
     low, high = float(np.min(values)), float(np.max(values))
     if low < 0 or high > 255:
         raise ValueError(f"pixels go from {low:g} to {high:g}, but must lie in 0…1, 0…16 or 0…255: scale them")
-    # Bytes are bytes, however dark the images.
-    full = 255.0 if values.dtype == np.uint8 else next(full for full in (1.0, 16.0, 255.0) if high <= full)
+    full = next(full for full in (1.0, 16.0, 255.0) if high <= full)
     return data.Scaling(tuple(columns), np.zeros(len(columns)), np.full(len(columns), full))
 
 
@@ -134,7 +184,9 @@ def adam(schedule: str, learning_rate: Any, steps: int) -> optax.GradientTransfo
     if schedule == "constant":
         return optax.adam(learning_rate)
     rising = max(1, round(min(max(WARM_UP * steps, WARM_UP_STEPS), steps / 2)))
-    return optax.adam(optax.warmup_cosine_decay_schedule(0.0, learning_rate, rising, max(steps, rising + 1)))
+    # Of height 1, and then scaled: some versions of optax refuse a traced height.
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, rising, max(steps, rising + 1))
+    return optax.adam(lambda step: learning_rate * shape(step))
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Any) -> np.ndarray:
@@ -177,10 +229,22 @@ def similarity(study: Study, made: np.ndarray) -> dict[str, float]:
 
 
 def independent_likelihood(study: Study) -> float:
-    """Return the mean log-likelihood of the test images if pixels were independent, in nats per image."""
-    # Half an image of each kind is counted in, so that a pixel never lit in training is possible.
-    mean = (study.train.sum(0, dtype=np.float64) + 0.5) / (len(study.train) + 1)
-    return float((study.test * np.log(mean) + (1 - study.test) * np.log1p(-mean)).sum(1).mean())
+    """Return the mean log-likelihood of the test images if pixels were independent, in nats per image.
+
+    Of a model that is told the class of an image, the pixels are independent given the class.
+    """
+    train, test = (study.labels_of(part) if study.conditions else None for part in ("train", "test"))
+    train, test = (
+        np.zeros(len(rows), int) if labels is None else labels
+        for labels, rows in ((train, study.train), (test, study.test))
+    )
+    found = np.zeros(len(study.test))
+    for kind in np.unique(test):
+        own, rows = study.train[train == kind], study.test[test == kind]
+        # Half an image of each kind is counted in, so that a pixel never lit in training is possible.
+        mean = (own.sum(0, dtype=np.float64) + 0.5) / (len(own) + 1)
+        found[test == kind] = (rows * np.log(mean) + (1 - rows) * np.log1p(-mean)).sum(1)
+    return float(found.mean())
 
 
 def evidence_gap(study: Study, key: Key) -> report.Check:
@@ -237,8 +301,13 @@ def sheets(folder: Path, study: Study, reconstruction: np.ndarray, samples: np.n
         return []
     few = 16 if study.shape[1] <= 32 else 8
     original, made = study.test[:few], reconstruction[:few]
-    rows = {"original": original, "reconstruction": made, "difference": made - original}
-    drawn = [report.pictures.images(folder, {name: as_images(study, part) for name, part in rows.items()})]
+    rows = {name: as_images(study, part) for name, part in (("original", original), ("reconstruction", made))}
+    difference = rows["reconstruction"] - rows["original"]
+    if study.shape[2] == 1:
+        rows["difference"] = difference
+    else:
+        rows["mean |difference|"] = np.abs(difference).mean(-1)
+    drawn = [report.pictures.images(folder, rows)]
     if samples is not None:
         drawn.append(report.pictures.sheet(folder, as_images(study, samples)))
     return drawn
@@ -257,6 +326,8 @@ def code_pictures(folder: Path, study: Study, found: np.ndarray, key: Key) -> li
     few, own = found[:MAPPED], None if labels is None else labels[:MAPPED]
     seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
     points = {"t-SNE": latent.tsne(few, seed=seed)}
-    if own is not None and len(np.unique(own)) > 2:
+    # Codes of a model that is told the class are parted by what it was told.
+    if own is not None and study.conditions is None and len(np.unique(own)) > 2 and np.bincount(own)[own].min() > 1:
         points["LDA"] = latent.lda(few, own)
-    return [report.pictures.maps(folder, points, colour=own, colour_name="" if own is None else "digit")]
+    names = study.source.classes or None
+    return [report.pictures.maps(folder, points, colour=own, colour_name="" if own is None else CLASS, groups=names)]

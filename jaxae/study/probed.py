@@ -30,7 +30,7 @@ def probe(
 
     Raises:
         TypeError: if folds is no whole number.
-        ValueError: if the model's codes are of windows, or there are too few rows of a label.
+        ValueError: if the model's codes are of windows, a condition says the label, or a label has too few rows.
     """
     from sklearn.decomposition import PCA
     from sklearn.model_selection import StratifiedKFold
@@ -41,6 +41,13 @@ def probe(
     if hasattr(trained.recipe, "examples"):
         raise ValueError("codes of this model are of windows, not of rows, so labels of rows cannot be probed")
     labels = np.asarray(labels)
+    for name, told in (conditions or {}).items():
+        pairs = set(zip(map(str, told), labels.tolist(), strict=True))
+        if len(pairs) == len(set(map(str, told))) == len(set(labels.tolist())):
+            raise ValueError(
+                f"the encoder is told {name}, which says the label, so a probe of its codes would find what it was "
+                "told: probe a model without conditions"
+            )
     kinds, counts = np.unique(labels, return_counts=True)
     if len(kinds) < 2 or counts.min() < count:
         raise ValueError(

@@ -199,7 +199,12 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, imput
             fills = np.stack([part(known[parts["train"]], 0) for part in (np.nanmean, np.nanmedian)])
     if source.filled is not None:
         source = _refilled(source, source.filled, fills, impute)
-    scaling = recipe.scaling(settings, source.values[parts["train"]], source.columns)
+    known = source.values[parts["train"]]
+    if source.shape is not None:
+        # The scale of pixels is that of the file, or of all images: not of those that happen to train.
+        limits = (0.0, source.full) if source.full else (float(source.values.min()), float(source.values.max()))
+        known = np.repeat(np.array(limits)[:, None], len(source.columns), axis=1)
+    scaling = recipe.scaling(settings, known, source.columns)
     rows = {part: scaling.apply(source.values[number]) for part, number in parts.items()}
     if hasattr(recipe, "examples"):
         rows = {part: recipe.examples(settings, values) for part, values in rows.items()}
@@ -298,7 +303,7 @@ def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]]
             "metrics": metrics,
             "controls": controls,
             "control_names": {name: recipe.CONTROLS[name] for name in controls},
-            "units": {name: unit for name, unit in recipe.UNITS.items() if name in metrics or name in controls},
+            "units": {name: unit for name, unit in recipe.UNITS.items() if {name} & {*metrics, *controls, *history}},
             "checks": [check._asdict() for check in found],
             "members": table,
             **swept_over,

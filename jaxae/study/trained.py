@@ -159,9 +159,23 @@ class Trained(NamedTuple):
                 f"{path} holds images of {sizes[0]} (height × width × channels), but the model was trained on images "
                 f"of {sizes[1]}"
             )
+        values = self._scaled_alike(path, found, values)
         known = self.study.conditions
         conditions = None if known is None or found.kinds is None else {known.names[0]: found.kinds}
         return Source(values, self.study.scaling.columns, found.labels, found.notes, conditions=conditions, shape=shape)
+
+    def _scaled_alike(self, path: Any, found: data.Images, values: np.ndarray) -> np.ndarray:
+        """Return pixels on the scale that the model was trained on, or refuse those that are on another."""
+        full = float((self.study.scaling.offset + self.study.scaling.scale).max())
+        if found.full is not None:
+            return values if found.full == full else values * (full / found.full)
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > full or (full > 1 >= high > 0):
+            raise ValueError(
+                f"the pixels of {path} go from {low:g} to {high:g}, but the model was trained on 0…{full:g}: bring "
+                "them to that scale"
+            )
+        return values
 
     def _cond(self, conditions: Conditions | None) -> tuple[jax.Array, ...]:
         known = self.study.conditions
@@ -170,7 +184,10 @@ class Trained(NamedTuple):
                 raise ValueError(f"conditions {', '.join(conditions)} were given, but this model takes none")
             return ()
         if conditions is None:
-            raise ValueError(f"this model is conditioned on {', '.join(known.names)}: give their values")
+            how = "give their values"
+            if self.study.source.shape is not None:
+                how = f"sort the images into one folder for each {known.names[0]}, as those of the training were"
+            raise ValueError(f"this model is conditioned on {', '.join(known.names)}: {how}")
         for sentence in known.outside(conditions):
             warnings.warn(sentence, stacklevel=3)
         return (jnp.asarray(known.apply(conditions)),)

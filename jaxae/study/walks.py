@@ -54,6 +54,11 @@ def walks(
             values,
             [f"unit {unit}" for unit in units],
             title="One latent unit at a time, in standard deviations of the codes",
+            note="" if study.conditions is None else "All are of one class, that of the first test image.",
         ),
-        report.pictures.interpolation(folder, between),
+        report.pictures.interpolation(
+            folder,
+            between,
+            note="" if study.conditions is None else "Where the two differ in class, it changes half way.",
+        ),
     ]

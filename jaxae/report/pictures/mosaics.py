@@ -113,6 +113,8 @@ def mosaics(
     grey = [label for label in blocks if label not in signed and blocks[label].ndim == 3]
     colour = [label for label in blocks if label not in signed and blocks[label].ndim == 4]
     low, high = _range([blocks[label] for label in grey])
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0  # black is black and white is white on every picture of such images
     reach = max(map(abs, _range([blocks[label] for label in other])))
     made = {label: _mosaic(block, columns) for label, block in blocks.items()}
     heights = [mosaic.shape[0] for mosaic in made.values()]

@@ -90,7 +90,7 @@ def curves(
             axes = parts[0].add_subplot()
             for metric in top:
                 _line(axes, epochs, series[metric], summary[metric], PALETTE[metric == "validation"], metric)
-            _finish(axes, np.concatenate([series[metric] for metric in top]), "loss", units)
+            _finish(axes, np.concatenate([series[metric] for metric in top]), top[0], units, top[0])
             if not population and "validation" in top and np.isfinite(series["validation"]).any():
                 best = int(np.nanargmin(series["validation"][0]))
                 label = f"lowest validation, epoch {best + 1}"

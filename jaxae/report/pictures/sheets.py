@@ -98,7 +98,7 @@ def sheet(
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     sheet(folder, np.zeros((6, 4, 4))).caption
-        '6 images. Grey runs from 0 (black) to 0 (white).'
+        '6 images. Grey runs from 0 (black) to 1 (white).'
     """
     block = tiles("images", images, "n, h, w")
     count, height, width = block.shape[:3]

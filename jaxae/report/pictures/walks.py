@@ -25,6 +25,7 @@ def traversal(
     name: str = "traversal",
     title: str = "What each latent unit changes",
     caption: str | None = None,
+    note: str = "",
 ) -> Picture:
     """Return the picture of a latent traversal: a row for each latent unit, a column for each value that it is given.
 
@@ -38,6 +39,7 @@ def traversal(
         name: stem of the two files.
         title: of the picture.
         caption: how to read it; by default sentences on rows and columns, and the range of grey.
+        note: what is to be said besides, in the default caption.
 
     Raises:
         ValueError: if the shapes do not fit, a value is not finite, or colours are whole numbers above 1.
@@ -65,7 +67,7 @@ def traversal(
         name=name,
         title=title,
         caption=caption,
-        lead=lead,
+        lead=f"{lead} {note}".strip(),
         steps=Steps("value", given, texts),
     )
 
@@ -77,6 +79,7 @@ def interpolation(
     name: str = "interpolation",
     title: str = "From one image to another",
     caption: str | None = None,
+    note: str = "",
 ) -> Picture:
     """Return the picture of ways between pairs of images, one row each, the two ends framed.
 
@@ -88,6 +91,7 @@ def interpolation(
         name: stem of the two files.
         title: of the picture.
         caption: how to read it; by default sentences on ends and steps, and the range of grey.
+        note: what is to be said besides, in the default caption.
 
     Raises:
         ValueError: if the shape is another, there are no two ends, or colours are whole numbers above 1.
@@ -118,6 +122,6 @@ def interpolation(
         name=name,
         title=title,
         caption=caption,
-        lead=lead,
+        lead=f"{lead} {note}".strip(),
         steps=Steps("share", share, texts, framed=(0, steps - 1)),
     )
