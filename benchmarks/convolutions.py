@@ -302,6 +302,36 @@ def measured(name: str, repeats: int, profiled: bool, with_torch: bool) -> dict[
     return row
 
 
+def table(results: dict[str, Any]) -> str:
+    """Return the Markdown table of README.md."""
+    rivals = {"eager": "PyTorch", "compile": "`torch.compile`", "flax": "Flax's layers in a scan"}
+    lines = [
+        "Training steps per second of the convolutional systems, in proportion to a rival's in the same process "
+        "(median, and the range of the repeats); `python -m benchmarks.convolutions` measures them again.",
+        "",
+        f"| system | batch | steps/s | {' | '.join(f'to {name}' for name in rivals.values())} | asked of PyTorch |",
+        "|---|---|---|" + "---|" * (len(rivals) + 1),
+    ]
+    for name, row in results["cases"].items():
+        ratios = [
+            f"{one['median']:.2f} ({one['least']:.2f}–{one['most']:.2f})" if (one := row["ratio"].get(rival)) else ""
+            for rival in rivals
+        ]
+        rate = row["steps_per_s"]["jaxae"]["median"]
+        lines.append(f"| {name} | {row['batch_size']} | {rate:.1f} | {' | '.join(ratios)} | {row['target']} |")
+    machine = results["machine"]
+    about = f"{machine['processor']} {machine['device']} ({machine['cores']} cores), jax {machine['jax']}"
+    return "\n".join([*lines, "", f"Measured on {about}, torch {machine['torch']}, two threads each."])
+
+
+def rewrite_readme(results: dict[str, Any]) -> None:
+    """Put the table between its two markers in README.md."""
+    path = Path(__file__).parents[1] / "README.md"
+    before, rest = path.read_text().split("<!-- convolutions:begin -->")
+    _, after = rest.split("<!-- convolutions:end -->")
+    path.write_text(f"{before}<!-- convolutions:begin -->\n{table(results)}\n<!-- convolutions:end -->{after}")
+
+
 def main() -> None:
     """Measure the cases that are named, or all, and write them to the file of results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -342,6 +372,7 @@ def main() -> None:
         }
         results.setdefault("cases", {})[name] = row
         given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        rewrite_readme(results)
         print(name, {label: of["median"] for label, of in row["steps_per_s"].items()}, row["ratio"], flush=True)
 
 
