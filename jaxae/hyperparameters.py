@@ -196,6 +196,8 @@ def _axes(kind: str, axes: Mapping[str, Iterable[Any]]) -> dict[str, np.ndarray]
 
 def _axis(name: str, values: Iterable[Any]) -> np.ndarray:
     """Return the values as an array (n,), or refuse what are no finite numbers."""
+    if np.ndim(values) == 0 and not callable(values):  # type: ignore[arg-type]  # as no axis should be
+        raise TypeError(f"{name} is {values!r}, but must be several values: [{values!r}]")
     if callable(values):
         raise TypeError(f"{name} says how values are drawn, but given values are needed here: draw(key, n, ...)")
     axis = np.asarray(list(values))
@@ -208,6 +210,11 @@ def _axis(name: str, values: Iterable[Any]) -> np.ndarray:
         )
     if not np.isfinite(axis).all():
         raise ValueError(f"{name} is {axis.tolist()}, but its values must be finite")
+    # What JAX keeps of them, which are 32 bits unless told otherwise.
+    with np.errstate(over="ignore"):
+        kept = np.asarray(jnp.asarray(axis))
+    if not np.isfinite(kept).all() or (axis.dtype.kind in "iu" and (kept != axis).any()):
+        raise ValueError(f"{name} is {axis.tolist()}, of which {kept.dtype} cannot hold all: give smaller numbers")
     return axis
 
 

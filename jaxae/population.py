@@ -237,6 +237,7 @@ def _in_chunks(run: Callable[..., Any], pairs: Any, chunk: int) -> Any:
     for first in range(0, count, chunk):
         # The last chunk is filled up to the size of the others, so that one program serves all of them.
         rows = np.arange(first, first + chunk) % count
-        part = jax.device_get(run(jax.tree.map(lambda leaf, rows=rows: leaf[rows], pairs), None))
-        parts.append(part)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+        part = run(jax.tree.map(lambda leaf, rows=rows: leaf[rows], pairs), None)
+        # Keys have no form on the host.
+        parts.append(jax.tree.map(lambda leaf: leaf if checks.is_key(leaf) else jax.device_get(leaf), part))
+    return jax.tree.map(lambda *leaves: (jnp if checks.is_key(leaves[0]) else np).concatenate(leaves)[:count], *parts)

@@ -183,7 +183,8 @@ def stack(fits: Sequence[Fit]) -> Fit:
     variables, state, history, hparams, seeds, status = jax.tree.map(
         lambda *leaves: np.concatenate(jax.device_get(leaves)), *parts
     )
-    record = {name: value for name, value in fits[0].record.items() if name not in ("member", "seed", "hparams")}
+    own = ("member", "seed", "hparams", "rungs", "brackets", "exchanges")
+    record = {name: value for name, value in fits[0].record.items() if name not in own}
     return Fit(variables, state, history, hparams, seeds, status, record)
 
 

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,8 +14,8 @@ from jax.sharding import Mesh
 from jaxae import checks
 from jaxae.fitting import fit
 from jaxae.fitting.arguments import arrange, check
-from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
-from jaxae.fitting.watch import Watch, filled_up, recorded
+from jaxae.fitting.course import Course, Program, advanced, begun, compiled, only, packed, program
+from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.hyperparameters import Draw, draw
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
@@ -47,8 +48,9 @@ def halving(
     """Return a population of which ever fewer members train ever longer: successive halving.
 
     All members train for `first` epochs; then the best 1/factor of them, by the best validation so far, train until
-    factor·first epochs, and so on until `epochs`. Members that were dropped leave the compiled program, so they cost
-    nothing more. Up to its end a member trains as the same member of `fit` does: in lanes to the bit, else to rounding.
+    factor·first epochs, and so on until `epochs`. Members that were dropped leave the program, which is compiled anew
+    for those that stay, so they cost nothing more: it pays where epochs take longer than compiling. Up to its end a
+    member trains as the same member of `fit` does: in lanes to the bit, else to rounding.
 
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
@@ -91,10 +93,50 @@ def halving(
     References:
         Jamieson & Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, 2016.
     """
-    began = time.perf_counter()
     checks.whole("factor", factor, low=2)
-    checks.whole("epochs", epochs)
+    checks.whole("epochs", epochs, low=2)
     checks.whole("first", first, high=epochs - 1, why=", fewer than epochs")
+    fitted = _halved(
+        model,
+        factory,
+        data,
+        key=key,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=validation,
+        score=score,
+        hparams=hparams,
+        seeds=seeds,
+        rungs=_rungs(first, factor, epochs),
+        factor=factor,
+        mesh=mesh,
+        lanes=lanes,
+        progress=progress,
+    )
+    warn_of(fitted)
+    return fitted
+
+
+def _halved(
+    model: Any,
+    factory: Callable[..., Learner],
+    data: Batch,
+    *,
+    key: Key,
+    epochs: int,
+    batch_size: int,
+    validation: Batch,
+    score: Score,
+    hparams: Mapping[str, Any] | None,
+    seeds: int | None,
+    rungs: Sequence[int],
+    factor: int,
+    mesh: Mesh | None,
+    lanes: int | None,
+    progress: bool | Callable[[Progress], None],
+) -> Fit:
+    """Return what `halving` does, with members dropped after the given epochs."""
+    began = time.perf_counter()
     trains, hyper, seed = _prepared(
         model, factory, data, key, epochs, batch_size, validation, score, hparams, seeds, mesh, lanes
     )
@@ -102,21 +144,23 @@ def halving(
     course = begun(trains, key, hyper, seed)
     watch.compiled(course)
     record = recorded(trains, key, None, lanes, mesh)
-    alive, parts, rungs = np.arange(len(seed)), [], []
-    for budget in _rungs(first, factor, epochs):
+    alive, parts, passed = np.arange(len(seed)), [], []
+    for budget in rungs:
         course = advanced(course, budget, watch.after)
-        rungs.append({"epochs": int(course.done), "members": len(alive)})
+        passed.append({"epochs": int(course.done), "members": len(alive)})
         fitted = packed(course, record)
         stays = _best(fitted.final(), math.ceil(len(alive) / factor))
         if not stays.all():
             parts.append((alive[~stays], _ended(fitted, np.flatnonzero(~stays), budget, epochs)))
-            alive, course = alive[stays], only(course, np.flatnonzero(stays))
+            # A program for fewer members is another program.
+            alive, course = alive[stays], compiled(only(course, np.flatnonzero(stays)))
+            watch.compiled(course)
     course = advanced(course, epochs, watch.after)
-    rungs.append({"epochs": int(course.done), "members": len(alive)})
+    passed.append({"epochs": int(course.done), "members": len(alive)})
     parts.append((alive, _ended(packed(course, record), np.arange(len(alive)), 0, epochs)))
     everyone = stack([part for _, part in parts])
     order = np.argsort(np.concatenate([members for members, _ in parts]))
-    return everyone.take(order)._replace(record={**record, **watch.seconds(), "rungs": rungs})
+    return everyone.take(order)._replace(record={**record, **watch.seconds(), "rungs": passed})
 
 
 def hyperband(
@@ -137,8 +181,8 @@ def hyperband(
 ) -> Fit:
     """Return the members of several searches by halving, from many short runs to few long ones, that cost about alike.
 
-    Nobody needs to know how early a bad run can be told: one bracket drops after the first epoch, the next after
-    `factor` of them, and the last drops none.
+    Nobody needs to know how early a bad run can be told: every bracket begins with fewer members that train `factor`
+    times longer before the first are dropped, and the last drops none.
 
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
@@ -156,7 +200,8 @@ def hyperband(
         progress: True prints, False does not, and a function is called with a `Progress` after every chunk.
 
     Returns:
-        the members of all brackets, one bracket after another; `record["brackets"]` tells their rungs.
+        the members of all brackets, one bracket after another; `record["brackets"]` tells their rungs and the keys
+        that their members trained with, folded with seed 0.
 
     Raises:
         TypeError, ValueError: as `halving`.
@@ -173,9 +218,8 @@ def hyperband(
         draw_key, fit_key = jax.random.split(own_key)
         count = math.ceil((most + 1) / (bracket + 1) * factor**bracket)
         columns = draw(draw_key, count, **axes)
-        first = max(1, epochs // factor**bracket)
         if bracket:
-            part = halving(
+            part = _halved(
                 model,
                 factory,
                 data,
@@ -185,34 +229,40 @@ def hyperband(
                 validation=validation,
                 score=score,
                 hparams=columns,
-                first=first,
+                seeds=None,
+                rungs=[epochs // factor**i for i in range(bracket, 0, -1)],
                 factor=factor,
                 mesh=mesh,
                 lanes=lanes,
                 progress=progress,
             )
         else:
-            part = fit(
-                model,
-                factory,
-                data,
-                key=fit_key,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation=validation,
-                score=score,
-                hparams=columns,
-                mesh=mesh,
-                lanes=lanes,
-                progress=progress,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of members by their numbers among all brackets, below
+                part = fit(
+                    model,
+                    factory,
+                    data,
+                    key=fit_key,
+                    epochs=epochs,
+                    batch_size=batch_size,
+                    hparams=columns,
+                    mesh=mesh,
+                    lanes=lanes,
+                    validation=validation,
+                    score=score,
+                    progress=progress,
+                )
             part.record["rungs"] = [{"epochs": epochs, "members": count}]
         parts.append(part)
     found = stack(parts)
     seconds = {name: sum(part.record[name] for part in parts) for name in ("compile_seconds", "run_seconds")}
-    record = {name: value for name, value in found.record.items() if name != "rungs"}
+    # Every bracket has a key of its own.
+    record = {name: value for name, value in found.record.items() if name not in ("key", "rungs")}
     brackets = [{"key": part.record["key"], "rungs": part.record["rungs"]} for part in parts]
-    return found._replace(record={**record, **seconds, "brackets": brackets})
+    found = found._replace(record={**record, **seconds, "brackets": brackets})
+    warn_of(found)
+    return found
 
 
 def evolution(
@@ -260,8 +310,9 @@ def evolution(
         progress: True prints, False does not, and a function is called with a `Progress` after every chunk.
 
     Returns:
-        the members at the end, each with the best variables of its line of descent; `history["hparams/<name>"]` is the
-        hyperparameter in every epoch, and `record["exchanges"]` tells whom each member descends from.
+        the members at the end, each with the best variables of its line of descent, which its history is that of as
+        well: `history["hparams/<name>"]` is the hyperparameter in every epoch, `hparams` what it was when the best
+        variables were trained, and `record["exchanges"]` tells who took over from whom.
 
     Raises:
         TypeError, ValueError: as `fit`; and for fewer than two members, whole-number or non-positive hyperparameters,
@@ -283,7 +334,7 @@ def evolution(
         Jaderberg et al., Population based training of neural networks, 2017.
     """
     began = time.perf_counter()
-    checks.whole("epochs", epochs)
+    checks.whole("epochs", epochs, low=2)
     checks.whole("every", every, high=epochs - 1, why=", fewer than epochs")
     if not 0 < share <= 0.5:
         raise ValueError(f"share is {share}, but must be in (0, 0.5]: nobody takes over and is taken over at once")
@@ -296,32 +347,44 @@ def evolution(
     limits = dict(limits or {})
     checks.known("hyperparameter", limits, hyper)
     for name, column in hyper.items():
-        if not jnp.issubdtype(column.dtype, jnp.floating) or not (np.asarray(column) > 0).all():
+        own = np.asarray(column)
+        if not jnp.issubdtype(column.dtype, jnp.floating) or not (own > 0).all():
             raise ValueError(
-                f"hparams {name} holds {np.asarray(column).tolist()}, but what is multiplied to explore must be "
-                "floats > 0: search for whole numbers by halving"
+                f"hparams {name} holds {own.tolist()}, but what is multiplied to explore must be floats > 0: search "
+                "for others by halving"
             )
+        low, high = limits.get(name, (0.0, np.inf))
+        if not 0 <= low < high:
+            raise ValueError(f"the limits of {name} are {low} and {high}, but must be ≥ 0, the lower one first")
+        if (own < np.float32(low)).any() or (own > np.float32(high)).any():
+            raise ValueError(f"hparams {name} holds {own.tolist()}, but its limits are {low} and {high}: start within")
     watch = Watch(progress, began)
     course = begun(trains, key, hyper, seed)
     watch.compiled(course)
     exchange_key = jax.random.fold_in(key, NOT_A_SEED)
     exchanges: list[dict[str, Any]] = []
-    held: dict[str, list[np.ndarray]] = {name: [] for name in hyper}
+    held = {name: np.zeros((len(seed), 0), np.float32) for name in hyper}
     for end in (*range(every, epochs, every), epochs):
         before = course.done
         course = advanced(course, end, watch.after)
         for name, column in course.hyper.items():
-            held[name] += [np.asarray(column)] * (course.done - before)
+            now = np.repeat(np.asarray(column)[:, None], course.done - before, axis=1)
+            held[name] = np.concatenate([held[name], now], 1)
         if end == epochs:
             break
         course, parents = _exchanged(
             course, jax.random.fold_in(exchange_key, end), max(1, int(share * len(seed))), factors, limits
         )
+        held = {name: columns[parents] for name, columns in held.items()}
         exchanges.append({"epoch": int(end), "parents": parents.tolist()})
     record = {**recorded(trains, key, None, lanes, mesh), **watch.seconds(), "exchanges": exchanges}
-    rows = {f"hparams/{name}": np.stack(columns, 1) for name, columns in held.items() if columns}
     fitted = packed(course, record)
-    return filled_up(fitted._replace(history={**fitted.history, **rows}), epochs)
+    place = np.maximum(fitted.status.best_epoch, 1) - 1
+    hparams = {name: columns[np.arange(len(seed)), place] for name, columns in held.items()}
+    rows = {f"hparams/{name}": columns for name, columns in held.items()}
+    fitted = filled_up(fitted._replace(history={**fitted.history, **rows}, hparams=hparams), epochs)
+    warn_of(fitted)
+    return fitted
 
 
 def _prepared(
@@ -410,4 +473,5 @@ def _exchanged(
         by = jax.random.choice(own_key, jnp.asarray(factors, column.dtype), column.shape)
         low, high = limits.get(name, (0.0, np.inf))
         hyper[name] = jnp.where(moved, (column * by).clip(low, high), column)
-    return course._replace(run=run, hyper=hyper), parents
+    history = {name: values[parents] for name, values in course.history.items()}
+    return course._replace(run=run, hyper=hyper, history=history), parents

@@ -10,6 +10,8 @@ from jaxae.types import Key
 
 __all__ = ["Effect", "Summary", "bootstrap", "effects", "summaries"]
 
+FEWEST = 5
+"""Members from which on a point has an interval: that of two is from one to the other, and right half of the time."""
 BINS = 4
 """Into how many groups of about one size the values of a hyperparameter with more than twice as many are put."""
 
@@ -22,7 +24,7 @@ class Summary(NamedTuple):
         members: their numbers.
         mean: of the values of those that did not diverge; NaN where all did.
         sd: standard deviation (n − 1) of those, NaN for fewer than two.
-        low: where the interval of the mean begins, NaN for fewer than two.
+        low: where the bootstrap interval of the mean begins, NaN for fewer than five, of which it would say too much.
         high: where it ends.
         lost: how many diverged.
     """
@@ -41,12 +43,13 @@ class Effect(NamedTuple):
 
     Attributes:
         share: of the variance of the value's ranks that this hyperparameter explains by itself, from 0 to 1, corrected
-            for the number of groups (ε² of Kruskal and Wallis).
+            for the number of groups: (H − k + 1)/(n − k) by Kruskal and Wallis' H; None where there are too few members
+            to tell.
         correlation: Spearman's, from −1 to 1: negative where more of it gives smaller values; None of words.
         best: the value (or the middle of the group of values) with the smallest median.
     """
 
-    share: float
+    share: float | None
     correlation: float | None
     best: Any
 
@@ -131,8 +134,8 @@ def summaries(values: np.ndarray, hparams: Mapping[str, np.ndarray], key: Key, *
     for i, (point, members) in enumerate(points.items()):
         own = values[members]
         kept = own[np.isfinite(own)]
-        several = len(kept) > 1
-        low, high = bootstrap(kept, jax.random.fold_in(key, i), level=level) if several else (np.nan, np.nan)
+        several, own_key = len(kept) > 1, jax.random.fold_in(key, i)
+        low, high = bootstrap(kept, own_key, level=level) if len(kept) >= FEWEST else (np.nan, np.nan)
         found.append(
             Summary(
                 dict(zip(columns, point, strict=True)),
@@ -167,7 +170,7 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
 
     References:
         Kruskal & Wallis, Use of ranks in one-criterion variance analysis, 1952. Tomczak & Tomczak, The need to report
-        effect size estimates revisited, 2014.
+        effect size estimates revisited, 2014, which calls it η² based on H.
     """
     from scipy.stats import rankdata, spearmanr
 
@@ -185,19 +188,23 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
         between = (counts * (means - ranks.mean()) ** 2).sum()
         n, k = len(values), len(middles)
         # Of n values in n groups nothing is left to tell chance from effect by.
-        share = 0.0 if total == 0 or n == k else max(0.0, 1 - (total - between) / total * (n - 1) / (n - k))
+        share = None if n == k else 0.0 if total == 0 else max(0.0, 1 - (total - between) / total * (n - 1) / (n - k))
         medians = [np.median(ranks[group == i]) for i in range(k)]
         correlation = None if words else 0.0 if total == 0 else float(spearmanr(column, ranks).statistic)
-        found[name] = Effect(float(share), correlation, middles[int(np.argmin(medians))].item())
-    return dict(sorted(found.items(), key=lambda pair: -pair[1].share))
+        found[name] = Effect(
+            None if share is None else float(share), correlation, middles[int(np.argmin(medians))].item()
+        )
+    return dict(sorted(found.items(), key=lambda pair: -(pair[1].share or 0.0)))
 
 
 def _groups(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the group of every value, and what each stands for: equal values, or where there are many, neighbours."""
     distinct, group = np.unique(column, return_inverse=True)
-    if len(distinct) <= 2 * BINS or not np.issubdtype(column.dtype, np.number):
+    words = not np.issubdtype(column.dtype, np.number)
+    bins = min(BINS, len(column) // 2)
+    if words or bins < 2 or (len(distinct) <= 2 * BINS and len(column) >= 2 * len(distinct)):
         return group, distinct
-    edges = np.quantile(column, np.arange(1, BINS) / BINS)
+    edges = np.quantile(column, np.arange(1, bins) / bins)
     group = np.searchsorted(edges, column, side="right")
     _, group = np.unique(group, return_inverse=True)
     return group, np.array([np.median(column[group == i]) for i in range(group.max() + 1)])

@@ -104,6 +104,7 @@ class TestPopulations:
         out, metrics, _ = self.run(tmp_path, *values)
         assert (out / "heat_map.png").exists() and len(metrics["points"]) == 4
         assert all(point["low"] is None and point["sd"] is None for point in metrics["points"])
+        assert set(metrics["effects"]) == {"learning_rate", "weight_decay"}
 
     def test_a_search_by_halving(self, tmp_path):
         _, metrics, config = self.run(
@@ -125,6 +126,11 @@ class TestPopulations:
         )
         assert [member["status"] for member in metrics["members"]] == ["trained"] * 4
         assert "hparams/learning_rate" in (out / "history.csv").read_text().splitlines()[0]
+        assert "points" not in metrics and "took over from the best" in (out / "report.html").read_text()
+
+    def test_a_search_among_two(self, tmp_path):
+        _, metrics, _ = self.run(tmp_path, "--seeds", "2", "--search", "halving", "--epochs", "3")
+        assert sorted(member["status"] for member in metrics["members"]) == ["dropped after epoch 2", "trained"]
 
     def test_widths_are_swept_in_one_call(self, tmp_path, capsys):
         out, metrics, config = self.run(
@@ -198,7 +204,11 @@ class TestRefusals:
             (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2:log"], "say how many, --points 32"),
             (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2:lin", "--points", "4"], "LOW..HIGH:log"),
             (["autoencoder", "--sweep", "learning_rate=1e-2..1e-4", "--points", "4"], "low must be less than high"),
-            (["autoencoder", "--sweep", "weight_decay=0..1:log", "--points", "4"], "needs > 0"),
+            (["autoencoder", "--sweep", "weight_decay=0..1:log", "--points", "4"], "begins above 0: leave :log out"),
+            (["autoencoder", "--sweep", "learning_rate=1e-3,1e-2", "--points", "4"], "drawn from ranges"),
+            (["autoencoder", "--sweep", "latent=1,2", "--points", "4"], "points are drawn of what is swept"),
+            (["autoencoder", "--sweep", "widths=8/8"], "write widths=8/16,8"),
+            (["autoencoder", "--search", "halving", "--seeds", "4", "--epochs", "1"], "at least 3 epochs"),
             (["autoencoder", "--points", "4"], "points are drawn of what is swept, but nothing is"),
             (["autoencoder", "--sweep", "learning_rate=1e-4..1e-2", "--points", "0"], "points is 0"),
             (["autoencoder", "--search", "halving"], "at least two members, but this is 1"),

@@ -55,6 +55,11 @@ def test_chunks_come_back_in_host_memory():
     assert isinstance(out["draw"], np.ndarray)
 
 
+def test_keys_are_results_too():
+    found = sweep(lambda key: {"key": key}, chunk=2)(keys(3))["key"]
+    np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(keys(3)))
+
+
 def test_one_program_serves_all_chunks():
     traces = 0
 

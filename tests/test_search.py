@@ -62,6 +62,10 @@ def evolution(**given):
     return search.evolution(Line(), learner, DATA, **(arguments | COMMON | given))
 
 
+def rows(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
 def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
@@ -81,7 +85,8 @@ def test_halving_is_the_same_search_by_hand(everyone, devices, seeds):
             everyone = ja.fit(
                 Line(), learner, DATA, key=key(), epochs=9, hparams={"lr": RATES}, seeds=2, lanes=1, **COMMON
             )
-    found = halving(mesh=mesh_of(devices), seeds=seeds)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        found = halving(mesh=mesh_of(devices), seeds=seeds)
     validation = np.where(np.isnan(everyone.history["validation"]), np.inf, everyone.history["validation"])
     alive, dropped = list(range(everyone.members)), {}
     for budget in (1, 3):
@@ -110,13 +115,15 @@ def test_halving_is_the_same_search_by_hand(everyone, devices, seeds):
 
 
 def test_a_member_that_diverged_is_dropped_and_says_so():
-    found = halving()
+    with pytest.warns(RuntimeWarning, match="member 5 .*diverged"):
+        found = halving()
     assert found.describe(5).startswith("diverged in epoch 1")
     assert np.isfinite(found.take(found.best()).variables["params"]["w"]).all()
 
 
 def test_where_all_but_one_diverge_one_goes_on():
-    found = halving(hparams={"lr": np.float32([1e30, 0.1, 1e30, 1e30])}, factor=2)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        found = halving(hparams={"lr": np.float32([1e30, 0.1, 1e30, 1e30])}, factor=2)
     assert [found.describe(i)[:8] for i in range(4)] == ["diverged", "trained", "diverged", "diverged"]
     assert [rung["members"] for rung in found.record["rungs"]] == [4, 1, 1, 1, 1]
 
@@ -172,18 +179,25 @@ def by_hand(lr, epochs, every, share, factors, limits=(0, np.inf)):
                 own[loser], states[loser], best[loser] = parent, before[parent], kept[parent]
                 lr[loser] = np.clip(rate[parent] * by[loser], *limits)
             parents.append(own)
+            # A history is that of the line of descent.
+            history, rates = [list(history[i]) for i in own], [list(rates[i]) for i in own]
     return np.array(history), np.array(rates), parents, [variables for _, variables in best]
 
 
-@pytest.mark.parametrize("limits", [None, (0.02, 0.11)])
+@pytest.mark.parametrize("limits", [None, (1e-3, 0.11)])
 def test_evolution_is_the_same_exchange_by_hand(limits):
-    found = evolution(limits=None if limits is None else {"lr": limits})
-    history, rates, parents, best = by_hand(RATES[:5], 7, 2, 0.4, (0.8, 1.25), limits or (0, np.inf))
+    start = np.minimum(RATES[:5], 0.11)
+    found = evolution(hparams={"lr": start}, limits=None if limits is None else {"lr": limits})
+    history, rates, parents, best = by_hand(start, 7, 2, 0.4, (0.8, 1.25), limits or (0, np.inf))
     assert [exchange["parents"] for exchange in found.record["exchanges"]] == parents
     assert [exchange["epoch"] for exchange in found.record["exchanges"]] == [2, 4, 6]
     np.testing.assert_allclose(found.history["validation"], history, rtol=1e-4)
     np.testing.assert_allclose(found.history["hparams/lr"], rates, rtol=1e-6)
-    np.testing.assert_array_equal(found.hparams["lr"], found.history["hparams/lr"][:, -1])
+    np.testing.assert_array_equal(found.status.best_epoch, history.argmin(1) + 1)
+    np.testing.assert_array_equal(found.hparams["lr"], found.history["hparams/lr"][np.arange(5), history.argmin(1)])
+    # What members are ranked by is what their variables reach.
+    reached = [errors(rows(found.variables, i), VALID).mean() for i in range(5)]
+    np.testing.assert_allclose(found.final(), reached, rtol=1e-5)
     for i, variables in enumerate(best):
         own = jax.tree.map(lambda leaf, i=i: leaf[i], found.variables)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), own, variables)
@@ -198,13 +212,14 @@ def test_evolution_changes_no_bit_on_more_devices():
 
 def test_a_member_that_diverged_lives_again():
     found = evolution(hparams={"lr": np.float32([0.1, 1e30, 0.03, 0.05, 0.02])})
-    assert not np.isfinite(found.history["loss"][1][:2]).any() and np.isfinite(found.history["loss"][1][2:]).all()
+    assert np.isfinite(found.history["loss"][1]).all()
     assert found.record["exchanges"][0]["parents"][1] != 1 and found.hparams["lr"][1] < 1
     assert found.describe(1) == "trained"
 
 
 def test_where_everyone_diverged_nobody_takes_over():
-    found = evolution(hparams={"lr": np.full(4, 1e30, np.float32)})
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        found = evolution(hparams={"lr": np.full(4, 1e30, np.float32)})
     assert all(exchange["parents"] == [0, 1, 2, 3] for exchange in found.record["exchanges"])
     assert np.isinf(found.final()).all()
 
@@ -224,6 +239,8 @@ def test_where_everyone_diverged_nobody_takes_over():
         (evolution, {"hparams": {"lr": [1, 2]}}, ValueError, "floats > 0"),
         (evolution, {"hparams": {"lr": [0.0, 0.1]}}, ValueError, "floats > 0"),
         (evolution, {"limits": {"rate": (0, 1)}}, ValueError, "rate"),
+        (evolution, {"limits": {"lr": (1.0, 0.5)}}, ValueError, "the lower one first"),
+        (evolution, {"limits": {"lr": (0.5, 1.0)}}, ValueError, "start within"),
     ],
 )
 def test_what_a_search_refuses(run, given, error, words):
@@ -234,3 +251,30 @@ def test_what_a_search_refuses(run, given, error, words):
 def test_hyperband_needs_an_epoch_for_every_factor():
     with pytest.raises(ValueError, match="epochs is 2"):
         search.hyperband(Line(), learner, DATA, key=key(), epochs=2, axes={"lr": uniform(0.01, 0.1)}, **COMMON)
+
+
+def test_brackets_of_any_number_of_epochs_end_like_halves():
+    found = search.hyperband(
+        Line(), learner, DATA, key=key(), epochs=20, axes={"lr": log_uniform(1e-3, 0.3)}, lanes=1, **COMMON
+    )
+    epochs = [[rung["epochs"] for rung in bracket["rungs"]] for bracket in found.record["brackets"]]
+    assert epochs == [[2, 6, 20], [6, 20], [20]]
+
+
+def test_warnings_of_hyperband_name_members_among_all_brackets():
+    with pytest.warns(RuntimeWarning) as caught:
+        found = search.hyperband(
+            Line(), learner, DATA, key=key(), epochs=3, axes={"lr": log_uniform(1e10, 1e30)}, lanes=1, **COMMON
+        )
+    named = sorted(int(str(one.message).split()[1]) for one in caught)
+    assert named == np.flatnonzero(found.status.diverged_epoch).tolist() and max(named) > 3
+    assert "key" not in found.record
+
+
+def test_no_fit_goes_on_from_a_search(tmp_path):
+    given = {"hparams": {"lr": RATES[:4]}, "lanes": 1}
+    ja.checkpoint.save(halving(**given), tmp_path / "found.safetensors")
+    with pytest.raises(ValueError, match="holds the result of a search"):
+        ja.fit(Line(), learner, DATA, key=key(), epochs=9, checkpoint=tmp_path / "found.safetensors", **given, **COMMON)
+    loaded = ja.checkpoint.load(tmp_path / "found.safetensors")
+    assert sorted(loaded.status.dropped_epoch.tolist()) == [0, 0, 1, 1] or loaded.status.dropped_epoch.any()

@@ -53,12 +53,12 @@ def test_what_an_interval_refuses(given, error, words):
 
 
 def test_points_are_summarised_over_their_seeds():
-    values = np.array([3.0, 1.0, 5.0, np.inf, np.nan, np.inf, 2.0])
-    hparams = {"lr": np.float32([1, 1, 1, 2, 2, 3, 3]), "beta": np.array([0, 0, 0, 1, 1, 1, 1])}
+    values = np.array([3.0, 1.0, 5.0, 4.0, 2.0, np.inf, np.nan, np.inf, 2.0])
+    hparams = {"lr": np.float32([1, 1, 1, 1, 1, 2, 2, 3, 3]), "beta": np.array([0, 0, 0, 0, 0, 1, 1, 1, 1])}
     found = summaries(values, hparams, key())
     assert [summary.hparams for summary in found] == [{"lr": 3, "beta": 1}, {"lr": 1, "beta": 0}, {"lr": 2, "beta": 1}]
     assert [summary.lost for summary in found] == [1, 0, 2]
-    assert found[1].members.tolist() == [0, 1, 2] and found[1].mean == 3 and found[1].sd == 2
+    assert found[1].members.tolist() == [0, 1, 2, 3, 4] and found[1].mean == 3 and found[1].sd == np.sqrt(2.5)
     assert 1 <= found[1].low < 3 < found[1].high <= 5
     assert found[0].mean == 2 and np.isnan([found[0].sd, found[0].low, found[2].mean]).all()
 
@@ -100,8 +100,19 @@ def test_equal_values_have_no_effects():
     assert (found["lr"].share, found["lr"].correlation) == (0, 0)
 
 
-def test_one_member_of_each_value_tells_nothing():
-    assert effects(np.arange(4.0), {"lr": np.arange(4.0)})["lr"].share == 0
+def test_few_members_have_no_interval():
+    (summary,) = summaries(np.arange(4.0), {}, key())
+    assert np.isnan([summary.low, summary.high]).all() and summary.sd > 0
+
+
+def test_single_members_are_grouped_with_their_neighbours():
+    found = effects(np.arange(8.0), {"x": np.geomspace(1e-4, 1e-1, 8)})["x"]
+    assert found.share > 0.8 and found.correlation == 1 and found.best < 1e-3
+
+
+def test_where_there_is_one_member_of_each_kind_nothing_is_said():
+    assert effects(np.arange(3.0), {"lr": np.arange(3.0)})["lr"].share is None
+    assert effects(np.arange(4.0), {"kind": np.array(list("abcd"))})["kind"].share is None
 
 
 @pytest.mark.parametrize("function", [lambda v, h: summaries(v, h, key()), effects])

@@ -15,7 +15,7 @@ from jaxae.progress import Progress
 from jaxae.result import Fit, Status
 from jaxae.types import Array, Batch, Key, Learner, Score
 
-__all__ = ["Course", "Program", "advanced", "begun", "only", "packed", "program", "progress"]
+__all__ = ["Course", "Program", "advanced", "begun", "compiled", "only", "packed", "program", "progress"]
 
 CHUNK_SECONDS = 1.0
 """What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
@@ -100,7 +100,12 @@ def begun(program: Program, key: Key, hyper: dict[str, Array], seed: np.ndarray 
     """Return a course before its first epoch, with everything compiled that it needs."""
     own_key = key if seed is None else jax.vmap(jax.random.fold_in, (None, 0))(key, seed)
     run, keys = program.begin((own_key, hyper), program.data)
-    return jax.block_until_ready(_chunk(Course(program, run, keys, hyper, seed, {}, 0, 1), 0))
+    return compiled(Course(program, run, keys, hyper, seed, {}, 0, 1))
+
+
+def compiled(course: Course) -> Course:
+    """Return the course after a chunk of no epochs, with everything compiled that the next one needs."""
+    return jax.block_until_ready(_chunk(course, 0))
 
 
 def advanced(course: Course, epochs: int, after: Callable[[Course], None]) -> Course:

@@ -2,7 +2,6 @@
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from jaxae import checks
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
 from jaxae.fitting.resume import in_place_of, resumed
-from jaxae.fitting.watch import Watch, filled_up, recorded
+from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
 from jaxae.types import Array, Batch, Key, Learner, Score
@@ -122,7 +121,7 @@ def fit(
         fitted = _in_chunks(trains, key, hyper, seed, chunk, watch, record)
     else:
         fitted = _together(trains, key, hyper, seed, watch, record, checkpoint, learner, patience)
-    _warn(fitted)
+    warn_of(fitted)
     return fitted
 
 
@@ -180,21 +179,3 @@ def _in_chunks(
         part = filled_up(packed(only(course, np.arange(last - first)), record), trains.epochs)
         parts.append(part._replace(variables=jax.device_get(part.variables), state=jax.device_get(part.state)))
     return stack(parts)._replace(record={**record, **watch.seconds()})
-
-
-def _warn(fitted: Fit) -> None:
-    """Say of every member that it diverged, or that no validation of it was a number."""
-    diverged, best_epoch = map(np.atleast_1d, (fitted.status.diverged_epoch, fitted.status.best_epoch))
-    for member in np.flatnonzero((diverged > 0) | (best_epoch == 0)):
-        if fitted.members is None:
-            who, how = "the run", fitted.describe()
-        else:
-            values = ", ".join(f"{name}={column[member]:g}" for name, column in fitted.hparams.items())
-            who = f"member {member} ({values or f'seed {np.asarray(fitted.seeds)[member]}'})"
-            how = fitted.describe(int(member))
-        if diverged[member]:
-            what = f"{who} {how}; its state before that epoch is kept: lower the learning rate, clip the gradient, or "
-            what += "scale the data"
-        else:
-            what = f"no validation of {who} was finite, so its variables are those before training: look at the score"
-        warnings.warn(what, RuntimeWarning, stacklevel=3)

@@ -24,6 +24,11 @@ def resumed(
     patience: int | None,
 ) -> tuple[Run, dict[str, np.ndarray]]:
     """Return a run as it was when it was saved, or refuse one that was another run."""
+    if {"rungs", "brackets", "exchanges"} & saved.record.keys():
+        raise ValueError(
+            f"{path} holds the result of a search, whose members trained for different numbers of epochs, so no fit "
+            "goes on from it: give another file"
+        )
     for name in ("batch_size", "patience", "lanes", "key", "data", "member"):
         before, now = saved.record.get(name), record.get(name)
         if before != now:
@@ -45,7 +50,7 @@ def resumed(
         )
     epochs, best_epoch, diverged_epoch, diverged_step = map(jnp.asarray, saved.status[:4])
     validated = "validation" in saved.history
-    best_loss = np.full(np.shape(epochs), np.inf, np.float32)
+    best_loss = np.full(np.shape(epochs), np.inf, jnp.asarray(0.0).dtype)
     if validated:
         found = np.take_along_axis(
             saved.history["validation"], np.maximum(saved.status.best_epoch, 1)[..., None] - 1, -1

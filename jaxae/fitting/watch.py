@@ -2,6 +2,7 @@
 
 import operator
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxae.progress import Progress, printer
 from jaxae.result import Fit
 from jaxae.types import Key
 
-__all__ = ["Watch", "filled_up", "recorded"]
+__all__ = ["Watch", "filled_up", "recorded", "warn_of"]
 
 
 class Watch:
@@ -80,3 +81,21 @@ def filled_up(fitted: Fit, epochs: int) -> Fit:
         return np.concatenate([values, rest], -1)
 
     return fitted._replace(history={name: fill(values) for name, values in fitted.history.items()})
+
+
+def warn_of(fitted: Fit) -> None:
+    """Say of every member that it diverged, or that no validation of it was a number."""
+    diverged, best_epoch = map(np.atleast_1d, (fitted.status.diverged_epoch, fitted.status.best_epoch))
+    for member in np.flatnonzero((diverged > 0) | (best_epoch == 0)):
+        if fitted.members is None:
+            who, how = "the run", fitted.describe()
+        else:
+            values = ", ".join(f"{name}={column[member]:g}" for name, column in fitted.hparams.items())
+            who = f"member {member} ({values or f'seed {np.asarray(fitted.seeds)[member]}'})"
+            how = fitted.describe(int(member))
+        if diverged[member]:
+            what = f"{who} {how}; its state before that epoch is kept: lower the learning rate, clip the gradient, or "
+            what += "scale the data"
+        else:
+            what = f"no validation of {who} was finite, so its variables are those before training: look at the score"
+        warnings.warn(what, RuntimeWarning, stacklevel=3)

@@ -17,6 +17,14 @@ from jaxae.report.words import beside, listed, number, plural
 
 __all__ = ["write_page"]
 
+SEARCHES = {
+    "halving": "Of the members, a third went on at each of several rungs, judged by validation, and the others were "
+    "dropped there: their figures are of fewer epochs.",
+    "hyperband": "Several searches by halving, each from fewer members that train longer, dropped members at their "
+    "rungs, judged by validation: the figures of those are of fewer epochs.",
+    "evolution": "Several times the worst members, by validation, took over from the best and changed their settings: "
+    "a member's settings are those at its best epoch.",
+}
 _MOST_COLUMNS = 12  # column names before they are folded
 
 
@@ -112,6 +120,9 @@ def _trained(run: Run) -> str:
             ]
         )
         sentences.append(f"The rows were split: {parts}.")
+    if config.get("points"):
+        sentences.append(f"{plural(config['points'], 'point')} were drawn at random.")
+    sentences += [SEARCHES[config["search"]]] if config.get("search") in SEARCHES else []
     if config.get("sweep"):
         axes = [f"{name} over {listed([shown(v) for v in _list(values)])}" for name, values in config["sweep"].items()]
         sentences.append(f"Swept were {listed(axes)}.")
@@ -231,6 +242,9 @@ def _sweep(run: Run) -> str:
     by = run.metrics.get("select") or "validation"
     items = []
     for name, effect in effects.items():
+        if effect["share"] is None:
+            items.append(f"<li>{escape(shown(name))}: too few members of each value to tell what it explains.</li>")
+            continue
         text = (
             f"{shown(name)} by itself explains {number(100 * effect['share'], digits=2)} % of how members rank by {by}"
         )

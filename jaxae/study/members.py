@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
+import numpy as np
 
 from jaxae import checks, hyperparameters, search
 from jaxae.fitting import fit
@@ -99,7 +100,8 @@ def members(
             _axis(values, isinstance(fields[name].default, int))
             values = values[:2]
         elif not values or len(set(values)) < len(values):
-            raise ValueError(f"the sweep over {name} has {'two equal' if values else 'no'} values: write {name}=1,2,4")
+            written = f"{name}=8/16,8" if isinstance(fields[name].default, tuple) else f"{name}=1,2,4"
+            raise ValueError(f"the sweep over {name} has {'two equal' if values else 'no'} values: write {written}")
         for value in values:
             dataclasses.replace(settings, **{name: value})
     shaped = {name: values for name, values in sweep.items() if name in ARCHITECTURE and not isinstance(values, Range)}
@@ -109,7 +111,12 @@ def members(
         checks.whole("seeds", seeds)
     if points is not None:
         checks.whole("points", points)
-        if not sweep:
+        if not any(isinstance(values, Range) for values in sweep.values()):
+            if sweep:
+                raise ValueError(
+                    "points are drawn from ranges, but every value is given: leave points out, or write "
+                    f"{next(iter(sweep))}=low..high"
+                )
             raise ValueError(
                 "points are drawn of what is swept, but nothing is: add --sweep learning_rate=1e-4..1e-2:log"
             )
@@ -120,6 +127,8 @@ def members(
     if chosen is None:
         return Members(architectures, sweep, points, seeds, None)
     checks.known("search", [chosen], get_args(Search))
+    if settings.epochs < (FACTOR if chosen == "hyperband" else 2):
+        raise ValueError(f"a search needs at least {FACTOR} epochs, but this is {settings.epochs}: add --epochs 9")
     if chosen == "hyperband" and (not sweep or len(drawn) < len(sweep) or points is not None or seeds is not None):
         raise ValueError(
             "hyperband draws as many points as its brackets need, from ranges: give all that is swept as "
@@ -204,7 +213,11 @@ def trained(
         )
     columns: dict[str, Any] | None
     if asked.points is not None:
-        columns = hyperparameters.draw(draw_key, asked.points, **axes)
+        drawn = hyperparameters.draw(draw_key, asked.points, **axes)
+        # Whole numbers may be drawn twice: the same run again would tell nothing.
+        table = np.stack([np.asarray(column, np.float64) for column in drawn.values()])
+        rows = np.sort(np.unique(table, axis=1, return_index=True)[1])
+        columns = {name: column[rows] for name, column in drawn.items()}
     else:
         columns = hyperparameters.grid(**asked.sweep) if asked.sweep else None
     if asked.search == "halving" and judge is not None:
@@ -221,7 +234,7 @@ def trained(
             score=judge,
             hparams=columns,
             seeds=asked.seeds,
-            first=max(1, epochs // FACTOR**rungs),
+            first=max(1, min(epochs - 1, epochs // FACTOR**rungs)),
             factor=FACTOR,
             mesh=mesh,
             progress=progress,
@@ -261,6 +274,8 @@ def trained(
 
 def _axis(values: Range, whole: bool) -> hyperparameters.Draw:
     """Return how values of a range are drawn: whole numbers where the setting is one."""
+    if values.logarithmic and values.low <= 0:
+        raise ValueError(f"{values} is a logarithmic range, which begins above 0: leave :log out, or begin above 0")
     if not whole:
         return (hyperparameters.log_uniform if values.logarithmic else hyperparameters.uniform)(values.low, values.high)
     if values.logarithmic:

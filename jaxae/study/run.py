@@ -289,7 +289,12 @@ def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]]
         # A recipe that keeps constant columns, as those of images, has its reasons.
         kept = zip(study.scaling.columns, study.scaling.varying, strict=True)
         found.append(report.checks.constant_columns([name for name, varies in kept if not varies]))
-    swept_over = {} if count == 1 else _swept_over(final, table, swept, jax.random.fold_in(key, count + 2))
+    # Members of an evolution have no settings of their own from beginning to end.
+    swept_over = (
+        {}
+        if count == 1 or asked.search == "evolution"
+        else _swept_over(final, table, swept, jax.random.fold_in(key, count + 2))
+    )
     history = single.history
     if "loss" in history:
         found.append(report.checks.improved(history["loss"]))
@@ -311,7 +316,7 @@ def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]]
     )
     pictures = [report.pictures.curves(folder, histories, units=recipe.UNITS)]
     if count > 1:
-        pictures += _of_sweep(folder, table, swept_over["points"], best, recipe.UNITS.get("loss", ""), swept)
+        pictures += _of_sweep(folder, table, swept_over.get("points", []), best, recipe.UNITS.get("loss", ""), swept)
     pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
     write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
 
@@ -352,6 +357,9 @@ def _of_sweep(
     drawn = [report.pictures.members(folder, table, best=best, unit=unit)]
     if not swept:
         return drawn
+    if not points:
+        several = any(len({str(member["hparams"][name]) for member in table}) > 1 for name in swept)
+        return [*drawn, report.pictures.parallel(folder, table, unit=unit)] if several else drawn
     drawn.append(report.pictures.points(folder, points, unit=unit))
     values = [{point["hparams"][name] for point in points} for name in swept]
     if len(swept) == 2 and len(points) == len(values[0]) * len(values[1]) and min(map(len, values)) > 1:

@@ -258,6 +258,10 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
     fitted = checkpoint.load(folder / own["file"])
     if fitted.members is not None:
         fitted = fitted.take(place)
+        if fitted.status.diverged_epoch:
+            warnings.warn(
+                f"member {member} {fitted.describe()}: what it gives is that of its last good epoch", stacklevel=2
+            )
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
     variables = usable(recipe, fitted)

@@ -87,7 +87,7 @@ def points(
         if spans_decades(mean):
             logarithmic(axes, "x")
     if caption is None:
-        caption = "Dots are means over the seeds of a point"
+        caption = "Dots are means over the members of a point"
         caption += ", bars their 95 % bootstrap intervals." if np.isfinite(values[drawn, 2]).any() else "."
         if len(table) > len(drawn):
             caption += f" The best {number(len(drawn))} of {plural(len(table), 'point')}."
@@ -139,6 +139,7 @@ def heat_map(
     )
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     with canvas(folder, name, height=1.3 + 0.42 * len(down)) as figure:
         axes = figure.add_subplot()
@@ -159,7 +160,10 @@ def heat_map(
         if finite.size:
             best = np.unravel_index(np.nanargmin(cells), cells.shape)
             axes.plot(best[1] + 0.36, best[0] - 0.22, "*", ms=12, mfc=PALETTE[4], mec="#1f2933", mew=0.8)
-        figure.colorbar(shown, ax=axes, label=with_unit("validation", unit))
+        bar = figure.colorbar(shown, ax=axes, label=short(with_unit("validation", unit), 28))
+        bar.formatter = FuncFormatter(lambda value, _: number(value, trim=True))
+        bar.minorformatter = NullFormatter()
+        bar.update_ticks()
     if caption is None:
         caption = "Mean validation of every combination; the star marks the smallest."
         if not np.isfinite(cells).all():
