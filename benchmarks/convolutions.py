@@ -44,6 +44,8 @@ from jaxae.convolution import mirrored
 from jaxae.networks import ConvDecoder, ConvEncoder, Stage, mirror
 
 RESULTS = Path(__file__).parent / "results" / "convolutions.json"
+REST = 0.3
+"""Seconds before each measurement: the threads of the rival before it may spin on for a while, and take a core."""
 HALVED = (Stage(32), Stage(64), Stage(128), Stage(256))
 
 
@@ -274,6 +276,7 @@ def measured(name: str, repeats: int, profiled: bool, with_torch: bool) -> dict[
     for repeat in range(repeats):
         for label, rate in rates.items():
             if label != "flax" or repeat < 3:  # so slow that three times tell enough
+                time.sleep(REST)
                 found[label].append(rate())
     row: dict[str, Any] = {
         "batch_size": case.batch_size,
