@@ -213,46 +213,29 @@ def hyperband(
     checks.whole("epochs", epochs, low=factor, why=", since a bracket trains at least factor epochs")
     checks.typed_key(key)
     most = int(math.log(epochs, factor) + 1e-9)
+    common: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "validation": validation,
+        "score": score,
+        "mesh": mesh,
+        "lanes": lanes,
+        "progress": progress,
+    }
     parts = []
     for bracket, own_key in zip(range(most, -1, -1), jax.random.split(key, most + 1), strict=True):
         draw_key, fit_key = jax.random.split(own_key)
         count = math.ceil((most + 1) / (bracket + 1) * factor**bracket)
         columns = draw(draw_key, count, **axes)
         if bracket:
+            rungs = [epochs // factor**i for i in range(bracket, 0, -1)]
             part = _halved(
-                model,
-                factory,
-                data,
-                key=fit_key,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation=validation,
-                score=score,
-                hparams=columns,
-                seeds=None,
-                rungs=[epochs // factor**i for i in range(bracket, 0, -1)],
-                factor=factor,
-                mesh=mesh,
-                lanes=lanes,
-                progress=progress,
+                model, factory, data, key=fit_key, hparams=columns, seeds=None, rungs=rungs, factor=factor, **common
             )
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # of members by their numbers among all brackets, below
-                part = fit(
-                    model,
-                    factory,
-                    data,
-                    key=fit_key,
-                    epochs=epochs,
-                    batch_size=batch_size,
-                    hparams=columns,
-                    mesh=mesh,
-                    lanes=lanes,
-                    validation=validation,
-                    score=score,
-                    progress=progress,
-                )
+                part = fit(model, factory, data, key=fit_key, hparams=columns, **common)
             part.record["rungs"] = [{"epochs": epochs, "members": count}]
         parts.append(part)
     found = stack(parts)

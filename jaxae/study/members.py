@@ -177,40 +177,25 @@ def trained(
     judge: Score | None = recipe.score(study.model, settings)
     if asked.search is not None and judge is None:
         raise ValueError("this recipe has no score on held-out rows, by which a search could rank its members")
-    data, held_out = study.batch("train"), study.batch("validation")
-    epochs, batch_size = settings.epochs, settings.batch_size
+    common: dict[str, Any] = {
+        "key": key,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "validation": None if judge is None else study.batch("validation"),
+        "score": judge,
+        "progress": progress,
+    }
+    data = study.batch("train")
     if not asked.many:
-        return fit(
-            model,
-            factory(),
-            data,
-            key=key,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=None if judge is None else held_out,
-            score=judge,
-            progress=progress,
-        )
+        return fit(model, factory(), data, **common)
+    common["mesh"] = mesh
     whole = {name: isinstance(getattr(settings, name), int) for name in asked.sweep}
     axes = {
         name: _axis(values, whole[name]) if isinstance(values, Range) else hyperparameters.choices(*values)
         for name, values in asked.sweep.items()
     }
-    if asked.search == "hyperband" and judge is not None:
-        return search.hyperband(
-            model,
-            factory,
-            data,
-            key=key,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=held_out,
-            score=judge,
-            axes=axes,
-            factor=FACTOR,
-            mesh=mesh,
-            progress=progress,
-        )
+    if asked.search == "hyperband":
+        return search.hyperband(model, factory, data, axes=axes, factor=FACTOR, **common)
     columns: dict[str, Any] | None
     if asked.points is not None:
         drawn = hyperparameters.draw(draw_key, asked.points, **axes)
@@ -220,56 +205,18 @@ def trained(
         columns = {name: column[rows] for name, column in drawn.items()}
     else:
         columns = hyperparameters.grid(**asked.sweep) if asked.sweep else None
-    if asked.search == "halving" and judge is not None:
+    if asked.search == "halving":
         count = hyperparameters.points(columns or {}) * (asked.seeds or 1)
         rungs = int(math.log(count, FACTOR) + 1e-9)
+        first = max(1, min(settings.epochs - 1, settings.epochs // FACTOR**rungs))
         return search.halving(
-            model,
-            factory,
-            data,
-            key=key,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=held_out,
-            score=judge,
-            hparams=columns,
-            seeds=asked.seeds,
-            first=max(1, min(epochs - 1, epochs // FACTOR**rungs)),
-            factor=FACTOR,
-            mesh=mesh,
-            progress=progress,
+            model, factory, data, hparams=columns, seeds=asked.seeds, first=first, factor=FACTOR, **common
         )
-    if asked.search == "evolution" and judge is not None and columns is not None:
-        ranges = {name: values for name, values in asked.sweep.items() if isinstance(values, Range)}
-        return search.evolution(
-            model,
-            factory,
-            data,
-            key=key,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=held_out,
-            score=judge,
-            hparams=columns,
-            every=max(1, epochs // EXCHANGES),
-            limits={name: (values.low, values.high) for name, values in ranges.items()},
-            mesh=mesh,
-            progress=progress,
-        )
-    return fit(
-        model,
-        factory,
-        data,
-        key=key,
-        epochs=epochs,
-        batch_size=batch_size,
-        hparams=columns,
-        seeds=asked.seeds or 1,
-        mesh=mesh,
-        validation=None if judge is None else held_out,
-        score=judge,
-        progress=progress,
-    )
+    if asked.search == "evolution" and columns is not None:
+        limits = {name: (values.low, values.high) for name, values in asked.sweep.items() if isinstance(values, Range)}
+        every = max(1, settings.epochs // EXCHANGES)
+        return search.evolution(model, factory, data, hparams=columns, every=every, limits=limits, **common)
+    return fit(model, factory, data, hparams=columns, seeds=asked.seeds or 1, **common)
 
 
 def _axis(values: Range, whole: bool) -> hyperparameters.Draw:
