@@ -5,12 +5,13 @@
 with compilation apart. The systems:
 
     A1  autoencoder of 10 columns, and a code of 2
+    A4  the same with a code of 3, an anomaly detector
     A2  denoising autoencoder of 20 columns, noise drawn anew in every step, the clean rows its target
     A3  variational autoencoder of 15 columns; A3-normals learns the scale of every column as well
     A5  sparse autoencoder of 30 columns, a Bernoulli penalty on its code
     A7  conditional variational autoencoder of 5 columns and one condition; A7-normals as above
     A8  adversaries of 10 columns, two steps of the discriminator to one of the generator
-    B1  symmetric autoencoder of 784 pixels
+    B1  symmetric autoencoder of 784 pixels; B3 removes noise; B4 is variational
     C1  autoencoder of windows of 72 points, all windows in a step, or row by row
     D1  variational autoencoder of 784 pixels
     E1  shallow autoencoder of 784 pixels
@@ -210,6 +211,12 @@ def squared_error_of_denoised(run: Callable[..., Any], x: Tensor, cond: Tensor |
     return functional.mse_loss(run(torch.add(x, torch.randn_like(x), alpha=0.5))[1], x, reduction="sum") / len(x)
 
 
+def squared_error_of_cleaned_pixels(run: Callable[..., Any], x: Tensor, cond: Tensor | None) -> Tensor:
+    """Return the squared error of what is made of pixels with noise of .3, kept in 0…1, against the clean ones."""
+    noisy = torch.add(x, torch.randn_like(x), alpha=0.3).clamp_(0, 1)
+    return functional.mse_loss(run(noisy)[1], x, reduction="sum") / len(x)
+
+
 def cross_entropy(run: Callable[..., Any], x: Tensor, cond: Tensor | None) -> Tensor:
     """Return the cross-entropy summed over the pixels, averaged over the batch: nats per image."""
     return functional.binary_cross_entropy_with_logits(run(x)[1], x, reduction="sum") / len(x)
@@ -354,6 +361,7 @@ SYSTEMS = {
     ),
     "A3": System(lambda: variational(15), (Player(elbo_of_squares),), 15),
     "A3-normals": System(lambda: variational(15, scaled=True), (Player(elbo_of_normals),), 15),
+    "A4": System(lambda: Autoencoder(Dense(10, 64, 32, 3), Dense(3, 32, 64, 10)), (Player(squared_error),), 10),
     "A5": System(lambda: Autoencoder(Dense(30, 128, 20), Dense(20, 128, 30), sigmoid_code=True), (Player(sparse),), 30),
     "A7": System(lambda: variational(5, 1), (Player(elbo_of_squares),), 5, conditional),
     "A7-normals": System(lambda: variational(5, 1, scaled=True), (Player(elbo_of_normals),), 5, conditional),
@@ -369,6 +377,22 @@ SYSTEMS = {
     "B1": System(
         lambda: Autoencoder(Dense(784, 256, 256, 32), Dense(32, 256, 256, 784)),
         (Player(squared_error),),
+        784,
+        pixels,
+        rows=0,
+        batch_size=128,
+    ),
+    "B3": System(
+        lambda: Autoencoder(Dense(784, 256, 256, 32), Dense(32, 256, 256, 784), sigmoid=True),
+        (Player(squared_error_of_cleaned_pixels),),
+        784,
+        pixels,
+        rows=0,
+        batch_size=128,
+    ),
+    "B4": System(
+        lambda: VariationalAutoencoder(Dense(784, 256, 256, 2 * 32), Dense(32, 256, 256, 784)),
+        (Player(elbo_of_squares),),
         784,
         pixels,
         rows=0,

@@ -5,6 +5,7 @@ what they hold changes no time.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import optax
 from flax import linen as nn
 
 import jaxae as ja
+from benchmarks.convolutions import CASES
 from jaxae.networks import MLP
 
 __all__ = ["SYSTEMS", "System"]
@@ -23,7 +25,7 @@ class System(NamedTuple):
 
     Attributes:
         about: what it is.
-        columns: of x.
+        columns: of x, or the shape of an image.
         rows: training rows.
         batch_size: rows per step.
         model: () -> the model.
@@ -31,10 +33,12 @@ class System(NamedTuple):
         conditions: columns of cond, or 0.
         pixels: x is uniform on 0…1 rather than normal.
         target: the ratio to PyTorch's best row that is asked of one model, or None.
+        population_target: the same of 64 models at once.
+        eager: its name in `benchmarks.eager`, or in `benchmarks.eager_images` where x is an image; None is its own.
     """
 
     about: str
-    columns: int
+    columns: int | tuple[int, ...]
     rows: int
     batch_size: int
     model: Callable[[], Any]
@@ -42,13 +46,30 @@ class System(NamedTuple):
     conditions: int = 0
     pixels: bool = False
     target: float | None = None
+    population_target: float | None = None
+    eager: str | None = None
 
     def data(self) -> ja.Batch:
         """Return the training rows, the same ones every time."""
         x_key, cond_key = jax.random.split(jax.random.key(0))
         draw = jax.random.uniform if self.pixels else jax.random.normal
-        x = draw(x_key, (self.rows, self.columns))
+        x = draw(x_key, (self.rows, *self.shape))
         return ja.Batch(x, jax.random.uniform(cond_key, (self.rows, self.conditions)) if self.conditions else None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an example."""
+        return (self.columns,) if isinstance(self.columns, int) else self.columns
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one model's variables and optimizer state."""
+        model = self.model()
+        learner = self.learner(model, 1e-3)
+        example = jax.tree.map(lambda leaf: leaf[:1], self._replace(rows=self.batch_size).data())
+        variables = jax.eval_shape(model.init, jax.random.key(0), *example)
+        leaves = jax.tree.leaves((variables, jax.eval_shape(learner.init, variables)))
+        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -73,17 +94,13 @@ def variational(widths: tuple[int, ...], latent: int, columns: int) -> Callable[
 
 def denoising() -> Any:
     """Return the autoencoder n → 128 → drop → 64 → 16, mirrored, with dropout before its last layer."""
-    return ja.models.AE(
-        nn.Sequential([MLP((128,), activate_final=True), ja.networks.Dropout(0.2), MLP((64, 16))]),
-        nn.Sequential([MLP((64, 128), activate_final=True), ja.networks.Dropout(0.2), nn.Dense(20)]),
-    )
+    return ja.models.AE(MLP((128, 64, 16), dropout=(0.2, 0.0)), MLP((64, 128, 20), dropout=(0.0, 0.2)))
 
 
 def windows() -> Any:
     """Return the autoencoder 72 → 24 → 10 → 24 → 72 with dropout in the encoder and a sigmoid at the end."""
-    drop = functools.partial(ja.networks.Dropout, 0.5)
-    encoder = nn.Sequential([nn.Dense(24), drop(), nn.relu, nn.Dense(10), drop(), nn.relu])
-    return ja.models.AE(encoder, nn.Sequential([MLP((24, 72)), nn.sigmoid]))
+    decoder = nn.Sequential([MLP((24, 72)), nn.sigmoid])
+    return ja.models.AE(MLP((24, 10), dropout=0.5, activate_final=True), decoder)
 
 
 def adversaries() -> Any:
@@ -111,7 +128,14 @@ SQUARES = {"nll": ja.distributions.squared_error, "beta": 0.5}
 
 SYSTEMS = {
     "A1": System(
-        "autoencoder", 10, 1000, 1000, autoencoder((64, 32), 2, 10), descent(ja.losses.reconstruction), target=2.5
+        "autoencoder",
+        10,
+        1000,
+        1000,
+        autoencoder((64, 32), 2, 10),
+        descent(ja.losses.reconstruction),
+        target=2.5,
+        population_target=2.5,
     ),
     "A2": System(
         "denoising autoencoder",
@@ -130,6 +154,15 @@ SYSTEMS = {
         variational((128, 64), 4, 15),
         descent(ja.losses.elbo, **SQUARES),
         target=1.8,
+        population_target=1.5,
+    ),
+    "A4": System(
+        "anomaly detector",
+        10,
+        1000,
+        1000,
+        autoencoder((64, 32), 3, 10),
+        descent(ja.losses.reconstruction),
     ),
     "A5": System(
         "sparse autoencoder",
@@ -162,6 +195,24 @@ SYSTEMS = {
         descent(ja.losses.reconstruction),
         pixels=True,
     ),
+    "B3": System(
+        "denoising autoencoder of images",
+        784,
+        12_800,
+        128,
+        lambda: ja.models.AE(MLP((256, 256, 32)), nn.Sequential([MLP((256, 256, 784)), nn.sigmoid])),
+        descent(ja.losses.reconstruction, noise=functools.partial(ja.noise.gaussian, scale=0.3, clip=(0.0, 1.0))),
+        pixels=True,
+    ),
+    "B4": System(
+        "variational autoencoder with two equal layers",
+        784,
+        12_800,
+        128,
+        variational((256, 256), 32, 784),
+        descent(ja.losses.elbo, **SQUARES),
+        pixels=True,
+    ),
     "C1": System(
         "windows of a series, all at once",
         72,
@@ -181,6 +232,7 @@ SYSTEMS = {
         descent(ja.losses.reconstruction),
         pixels=True,
         target=50,
+        population_target=150,
     ),
     "D1": System(
         "variational autoencoder of images",
@@ -203,4 +255,21 @@ SYSTEMS = {
         descent(ja.losses.reconstruction, nll=ja.distributions.bernoulli),
         pixels=True,
     ),
+    **{
+        name: System(
+            {"E2": "class-conditional variational autoencoder", "B2": "resize-convolution autoencoder"}.get(
+                case.system, "convolutional autoencoder"
+            ),
+            (case.size, case.size, 1 if case.system == "E2" else 3),
+            8 * case.batch_size,
+            case.batch_size,
+            functools.partial(case.model, case.size),
+            descent(case.loss),
+            conditions=10 if case.system == "E2" else 0,
+            pixels=True,
+            target=case.target,
+            eager=case.system,
+        )
+        for name, case in CASES.items()
+    },
 }

@@ -1,138 +1,384 @@
-"""Steps per second of a small autoencoder, by how much of its training is one program.
+"""Training steps per second of every system: JAX from one operation at a time to a thousand runs as one program, and
+PyTorch in its best forms.
 
-`python -m benchmarks.throughput` measures n=10 → 64 → 32 → 2 and mirrored, 1,000 rows, full batch, Adam: JAX op by op,
-a jitted step in a Python loop, a whole run as one program, populations of it as one program, and torch eager (skipped
-where torch is missing). The rows are measured in turn, several times over, in one process; the first call, with its
-compilation, stands apart. Writes `benchmarks/results/throughput.json`.
+    python -m benchmarks                 all systems; jaxae bench does the same
+    python -m benchmarks A1 D1           some of them: the others keep their rows in the file
+    python -m benchmarks --quick         few repeats, short ones, to see that all of it works
+
+Every row is a process of its own (`benchmarks.measure`). All rows of a system are there at once, and one of them works
+at a time, in turn and several times over, so that a machine that slows down slows all of them. Rates are medians; the
+spread is the least and the most. A ratio is one of medians; its spread is that of the ratios of each turn. Rows of
+PyTorch are left out where it is not installed. Results go to `benchmarks/results/throughput.json`, one machine after
+another, and README's table and plot are made of them.
+
+Rows of a CPU: PyTorch eagerly and compiled, on one thread and on all; for populations a process per core, or
+`torch.func` over stacked parameters, in one process or in one per core. Rows of a GPU: also CUDA graphs
+("reduce-overhead"), and float32 beside TF32 products on both sides.
 """
 
-import itertools
+import argparse
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-import optax
+from benchmarks.measure import Row
 
-import jaxae as ja
+__all__ = ["RESULTS", "main", "plot", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "throughput.json"
-REPEATS = 7
-WIDTHS = (64, 32)
+PICTURE = RESULTS.with_suffix(".svg")
+README = Path(__file__).parents[1] / "README.md"
+MEMBERS = (1, 8, 64, 256, 1024)
+CHUNKED = {"A3": 64}
+"""Members at a time in a row of 1,024 more, whose memory is bounded so."""
+REST = 0.25
+"""Seconds before each measurement: threads of the row before it may spin on for a while."""
+LONGEST = 12.0
+"""Seconds that a step of a whole population may take, with all the batches of its data; slower rows are left out."""
+MOST_BYTES = 3 << 30
+"""Bytes that variables and optimizer states of a population may take."""
 
 
-def rows() -> np.ndarray:
-    """Return the training rows."""
-    process = ja.data.process(jax.random.key(0), rows=1000, variables=10)
-    return np.asarray(process.values, np.float32)
+def rows_of(name: str, device: str, cores: int, with_torch: bool, one: float | None) -> list[Row]:
+    """Return the rows of one system; `one` is the rate of one model, once that is known, and then populations follow.
 
+    Returns:
+        rows of one model where the rate is not known, else rows of populations.
+    """
+    from benchmarks.systems import SYSTEMS
 
-def jax_rows(x: np.ndarray) -> dict[str, tuple[int, Callable[[], Any]]]:
-    """Return by name: (member-steps of one call, the call)."""
-    ae = ja.models.AE(ja.networks.MLP((*WIDTHS, 2)), ja.networks.MLP((*reversed(WIDTHS), 10)))
-    learner = ja.descend(ja.objective(ae, ja.losses.reconstruction), optax.adam(1e-3))
-    data = ja.Batch(jax.device_put(x))
-    key = jax.random.key(1)
-    variables = ae.init(key, x[:1])
-    step = jax.jit(learner.step)
-
-    def loop(one: Callable[..., Any], steps: int) -> Any:
-        state = variables, learner.init(variables)
-        for i in range(steps):
-            *state, _ = one(*state, data, jax.random.fold_in(key, i))
-        return state
-
-    whole = jax.jit(lambda key: ja.train(ae, learner, data, key, epochs=1000, batch_size=len(x)))
-    found: dict[str, tuple[int, Callable[[], Any]]] = {
-        "jax, op by op": (5, lambda: loop(learner.step, 5)),
-        "jax, a jitted step in a loop": (300, lambda: loop(step, 300)),
-        "jaxae, a whole run": (1000, lambda: whole(key)),
-    }
-    count = jax.device_count()
-    mesh = jax.make_mesh((count,), ("members",), axis_types=(jax.sharding.AxisType.Auto,)) if count > 1 else None
-    for members in (8, 64):
-
-        def member(key: jax.Array, epochs: int = 2000 // members) -> Any:
-            return ja.train(ae, learner, data, key, epochs=epochs, batch_size=len(x))
-
-        many = ja.sweep(member, mesh)
-        keys = jax.random.split(jax.random.key(2), members)
-        steps = 2000 // members * members
-        found[f"jaxae, {members} runs as one program"] = (steps, lambda many=many, keys=keys: many(keys))
+    system = SYSTEMS[name]
+    image = not isinstance(system.columns, int)
+    precisions = ("float32",) if device == "cpu" else ("float32", "tensorfloat32")
+    found: list[Row] = []
+    if one is None:
+        for precision in precisions:
+            shared: dict[str, Any] = {"device": device, "precision": precision}
+            found += [Row(name, "jaxae", form, **shared) for form in ("op by op", "jit", "scan", "fit")]
+            if with_torch:
+                threads = dict.fromkeys([cores] if image else [1, cores]) if device == "cpu" else [1]
+                forms = ("eager", "compile") if device == "cpu" else ("eager", "compile", "reduce-overhead")
+                found += [Row(name, "torch", form, threads=n, **shared) for form in forms for n in threads]
+        return found
+    # Of data in several batches a few do, so that a pass over them is no long one.
+    batches = min(system.steps_per_epoch, 4) if system.batch_size > 1 else None
+    for precision in precisions:
+        shared = {"device": device, "precision": precision, "batches": batches}
+        for members in MEMBERS:
+            if members * (batches or 1) / one < LONGEST and members * system.state_bytes < MOST_BYTES:
+                found.append(Row(name, "jaxae", "fit", members, **shared))
+        if name in CHUNKED:
+            found.append(Row(name, "jaxae", "fit", MEMBERS[-1], chunk=CHUNKED[name], **shared))
+        if not with_torch:
+            continue
+        if device == "cpu" and not image:
+            found += [Row(name, "torch", form, processes=cores, **shared) for form in ("eager", "compile")]
+        if not image and name != "A8":
+            if device == "cpu":
+                found.append(Row(name, "torch", "eager", 64 // cores, processes=cores, **shared))
+                found.append(Row(name, "torch", "compile", 64 // cores, processes=cores, **shared))
+            found += [Row(name, "torch", form, 64, threads=cores, **shared) for form in ("eager", "compile")]
     return found
 
 
-def torch_rows(x: np.ndarray) -> dict[str, tuple[int, Callable[[], Any]]]:
-    """Return the eager baseline as a fair opponent would write it: one thread, fused Adam."""
-    try:
-        import torch
-    except ImportError:
-        return {}
-    torch.set_num_threads(1)
-    data = torch.from_numpy(x)
-    sizes = (10, *WIDTHS, 2, *reversed(WIDTHS), 10)
-    layers: list[Any] = []
-    for i, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
-        layers += [torch.nn.Linear(wide, narrow), *([] if i in (2, 5) else [torch.nn.ReLU()])]
-    net = torch.nn.Sequential(*layers)
-    adam = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+class _Started:
+    """A row's processes."""
 
-    def loop() -> None:
-        for _ in range(300):
-            adam.zero_grad(set_to_none=True)
-            ((net(data) - data) ** 2).sum(-1).mean().backward()
-            adam.step()
+    def __init__(self, row: Row, cache: str) -> None:
+        self.row = row
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache, "TORCHINDUCTOR_CACHE_DIR": cache + "/torch"}
+        environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # open as long as the processes
+        command = [sys.executable, "-m", "benchmarks.measure", json.dumps(row._asdict())]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+        root = Path(__file__).parents[1]
+        self.processes: list[Any] = []
+        self.first: list[dict[str, float]] = []
+        for _ in range(row.processes):
+            # One after another, and so compiled once.
+            self.processes.append(subprocess.Popen(command, text=True, cwd=root, env=environment, **pipes))
+            self.first.append(self._answer(self.processes[-1]))
 
-    return {"torch, eager, fused Adam, one thread": (300, loop)}
+    def _answer(self, process: Any) -> Any:
+        line = process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(f"{self.row.name} of {self.row.system} stopped:\n{self.log.read()[-3000:]}")
+        return json.loads(line)
+
+    def ask(self, what: str) -> float:
+        """Return the sum of what all processes answer, which work at the same time."""
+        for process in self.processes:
+            process.stdin.write(what + "\n")
+            process.stdin.flush()
+        return sum(self._answer(process) for process in self.processes)
+
+    def stop(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.stdin.close()
+            process.wait()
 
 
-def main() -> None:
-    """Measure all rows in turn and write the file."""
-    x = rows()
-    found = jax_rows(x) | torch_rows(x)
-    first, rates = {}, {name: [] for name in found}
-    for name, (_, call) in found.items():
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        first[name] = time.perf_counter() - began
-    for _ in range(REPEATS):
-        for name, (steps, call) in found.items():
-            began = time.perf_counter()
-            jax.block_until_ready(call())
-            rates[name].append(steps / (time.perf_counter() - began))
-    base = statistics.median(rates["jax, a jitted step in a loop"])
-    table = {
-        name: {
-            "member_steps_per_s": statistics.median(values),
-            "least": min(values),
-            "most": max(values),
-            "ratio_to_jitted_step": statistics.median(values) / base,
-            "first_call_s": first[name],
+def measured(name: str, device: str, repeats: int, seconds: float, with_torch: bool) -> dict[str, Any]:
+    """Return all rows of one system."""
+    from benchmarks import compiled
+    from benchmarks.systems import SYSTEMS
+
+    system, cores = SYSTEMS[name], os.cpu_count() or 1
+    peak = Row(name, "peak", "gemm", device=device)
+    found: dict[str, list[float]] = {}
+    about: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as cache:
+        one = None
+        for _ in range(2):
+            rows = rows_of(name, device, cores, with_torch, one)
+            started = []
+            try:
+                for row in [peak, *rows]:
+                    started.append(_Started(row._replace(seconds=seconds), cache))
+                for _ in range(repeats):
+                    for each in started:
+                        time.sleep(REST)
+                        found.setdefault(each.row.name, []).append(each.ask("rate"))
+                for each in started:
+                    about[each.row.name] = {
+                        **each.row._asdict(),
+                        "first_s": round(each.first[0]["first_s"], 2),
+                        "peak_mib": round(each.ask("memory")),
+                    }
+            finally:
+                for each in started:
+                    each.stop()
+            one = statistics.median(found[rows[3].name])
+    flops = compiled.matmul_flops(name)
+    most = compiled.Gemm.FLOPS * statistics.median(found.pop(peak.name))
+    del about[peak.name]
+    table = {}
+    for label, rates in found.items():
+        rate = statistics.median(rates)
+        # A row's own place in the file: what it is, its rates, and of a population those of one member's steps.
+        table[label] = {
+            "about": {
+                key: value for key, value in about[label].items() if key not in ("system", "seconds", "peak_mib")
+            },
+            "member_steps_per_s": _rounded(rate),
+            "least": _rounded(min(rates)),
+            "most": _rounded(max(rates)),
+            "share_of_peak": round(rate * flops / most, 3),
+            "peak_mib": about[label]["peak_mib"],
         }
-        for name, values in rates.items()
+    return {
+        "about": system.about,
+        "batch_size": system.batch_size,
+        "flops": flops,
+        "peak_gflops": round(most / 1e9, 1),
+        "target": system.target,
+        "population_target": system.population_target,
+        "rows": table,
+        "ratios": _ratios(found, about),
     }
-    machine = {
-        "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
-        "processor": platform.machine(),
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.4g}")
+
+
+def _ratios(found: dict[str, list[float]], about: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return jaxae's rate over that of its rivals: of one model, and of 64 at once; PyTorch at its best row."""
+    ratios: dict[str, Any] = {}
+    for precision in dict.fromkeys(row["precision"] for row in about.values()):
+        own = {name: row for name, row in about.items() if row["precision"] == precision}
+        suffix = "" if len({row["precision"] for row in about.values()}) == 1 else f", {precision}"
+        single = {name: row for name, row in own.items() if row["members"] is None and row["processes"] == 1}
+        fit = next(name for name, row in single.items() if row["form"] == "fit")
+        rivals = {row["form"]: name for name, row in single.items() if row["side"] == "jaxae" and name != fit}
+        torch = [name for name, row in single.items() if row["side"] == "torch"]
+        if torch:
+            rivals["torch"] = max(torch, key=lambda name: statistics.median(found[name]))
+        for rival, name in rivals.items():
+            ratios[f"one model to {rival}{suffix}"] = quotient(found[fit], found[name], name)
+        many = [name for name, row in own.items() if row["side"] == "jaxae" and row["members"] == 64]
+        torch = [name for name, row in own.items() if row["side"] == "torch"]
+        if many and torch:
+            best = max(torch, key=lambda name: statistics.median(found[name]))
+            ratios[f"64 models to torch{suffix}"] = quotient(found[many[0]], found[best], best)
+    return ratios
+
+
+def quotient(own: list[float], other: list[float], name: str) -> dict[str, Any]:
+    """Return the ratio of the medians of two rows, measured in turn, and the spread of the ratios of each turn."""
+    pairs = [a / b for a, b in zip(own, other, strict=False)]
+    median = statistics.median(own) / statistics.median(other)
+    return {"to": name, "median": round(median, 3), "least": round(min(pairs), 3), "most": round(max(pairs), 3)}
+
+
+def machine(device: str, with_torch: bool) -> dict[str, Any]:
+    """Return what the numbers were measured on."""
+    version = importlib.metadata.version
+    code = "import jax, json; d = jax.devices(); print(json.dumps([len(d), d[0].device_kind]))"
+    count, kind = json.loads(
+        subprocess.check_output([sys.executable, "-c", code], text=True, stderr=subprocess.DEVNULL)
+    )
+    cpu = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
+    return {
+        "device": f"{count} × {kind}" if device == "gpu" else models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "jax": jax.__version__,
+        "jax": version("jax"),
+        "jaxlib": version("jaxlib"),
+        "flax": version("flax"),
+        "torch": version("torch") if with_torch else None,
     }
-    RESULTS.write_text(json.dumps({"machine": machine, "repeats": REPEATS, "rows": table}, indent=1) + "\n")
-    for name, row in table.items():
-        print(
-            f"{name:42s} {row['member_steps_per_s']:10,.0f}/s  ×{row['ratio_to_jitted_step']:.2f}  "
-            f"({row['least']:,.0f}–{row['most']:,.0f}; first call {row['first_call_s']:.1f} s)"
+
+
+def _lines(name: str, row: dict[str, Any]) -> str:
+    """Return what is said of one system when it has been measured."""
+    lines = []
+    for label, rate in row["rows"].items():
+        spread = f"({rate['least']:,.1f}–{rate['most']:,.1f})"
+        after = f"{rate['share_of_peak']:4.0%} of the peak, first {rate['about']['first_s']:.1f} s"
+        lines.append(
+            f"{name:14s} {label:50s} {rate['member_steps_per_s']:12,.1f}/s  {spread:24s} {after}, "
+            f"{rate['peak_mib']:,} MiB"
         )
+    for label, ratio in row["ratios"].items():
+        lines.append(f"{name:14s} {label}: ×{ratio['median']} ({ratio['least']}–{ratio['most']}), {ratio['to']}")
+    return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-    main()
+def table(results: dict[str, Any]) -> str:
+    """Return the Markdown of README.md, a table for every machine."""
+    lines = [
+        "Training steps per second through `fit`, beside the same training in other forms, in turn on one machine "
+        "(medians; ranges in brackets are those of the ratio of each turn). PyTorch stands with its best row of "
+        "eager, compiled, one thread and all; against 64 models, of a process per core and `torch.func` too. "
+        "`python -m benchmarks` measures them again; every row is in `benchmarks/results/throughput.json`.",
+    ]
+    for part in results.values():
+        lines += [
+            "",
+            "| system | batch | steps/s | to PyTorch | asked | to a hand-written scan | to a jitted step "
+            "| to JAX op by op | 64 models, member-steps/s | of the GEMM peak | to PyTorch | asked |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        ]
+        for name, row in part["systems"].items():
+            ratios, rates = row["ratios"], row["rows"]
+            fit = next(rate for rate in rates.values() if rate["about"]["form"] == "fit")
+            rate = fit["member_steps_per_s"]
+            many = next((rate for rate in rates.values() if rate["about"]["members"] == 64), None)
+            many = many if many and many["about"]["side"] == "jaxae" else None
+            cells = [
+                f"{name}, {row['about']}",
+                str(row["batch_size"]),
+                f"{rate:,.0f}" if rate > 20 else f"{rate:.1f}",
+                _cell(ratios, "one model to torch"),
+                f"{row['target'] or ''}",
+                *(_cell(ratios, f"one model to {form}", False) for form in ("scan", "jit", "op by op")),
+                f"{many['member_steps_per_s']:,.0f}" if many else "",
+                f"{many['share_of_peak']:.0%}" if many else "",
+                _cell(ratios, "64 models to torch"),
+                f"{row['population_target'] or ''}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        own = part["machine"]
+        torch = f", torch {own['torch']}" if own["torch"] else ""
+        lines += ["", f"Measured on {own['device']} ({own['cores']} cores), jax {own['jax']}{torch}."]
+    return "\n".join(lines)
+
+
+def _cell(ratios: dict[str, Any], name: str, spread: bool = True) -> str:
+    ratio = next((ratio for key, ratio in ratios.items() if key.split(", ")[0] == name), None)
+    if ratio is None:
+        return ""
+    digits = 2 if ratio["median"] < 20 else 0
+    text = f"{ratio['median']:,.{digits}f}"
+    return f"{text} ({ratio['least']:,.{digits}f}–{ratio['most']:,.{digits}f})" if spread else text
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Draw what one member's training steps cost by the number of members, every system a line, as an SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "jaxae"
+    figure = Figure(figsize=(5.5 * len(results), 5), layout="constrained")
+    for axes, part in zip(figure.subplots(1, len(results), squeeze=False)[0], results.values(), strict=True):
+        for number, (name, row) in enumerate(part["systems"].items()):
+            own = [rate for rate in row["rows"].values() if rate["about"]["side"] == "jaxae"]
+            many = {rate["about"]["members"]: rate for rate in own if not rate["about"]["chunk"]}
+            counts = sorted(count for count in many if count)
+            if not counts:
+                continue
+            torch = [rate for rate in row["rows"].values() if rate["about"]["side"] == "torch"]
+            best = max((rate["member_steps_per_s"] for rate in torch), default=None)
+            color = f"C{number % 10}"
+            style = "-" if number < 10 else "--"
+            axes.plot(
+                counts, [many[n]["member_steps_per_s"] for n in counts], "o" + style, color=color, label=name, ms=3
+            )
+            if best:
+                axes.plot([1], [best], "x", color=color)
+        axes.set(xscale="log", yscale="log", xlabel="models trained at once", ylabel="member-steps per second")
+        axes.set_title(f"{part['machine']['device']}\n× PyTorch's best row of any form", fontsize=9)
+        axes.set_xticks(MEMBERS, [f"{n:,}" for n in MEMBERS])
+        axes.legend(fontsize=7, ncols=2)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def rewrite_readme(results: dict[str, Any]) -> None:
+    """Put the table between its two markers in README.md."""
+    before, rest = README.read_text().split("<!-- throughput:begin -->")
+    _, after = rest.split("<!-- throughput:end -->")
+    README.write_text(f"{before}<!-- throughput:begin -->\n{table(results)}\n<!-- throughput:end -->{after}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the systems that are named, or all, and write the results after each."""
+    from benchmarks.systems import SYSTEMS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("systems", nargs="*", metavar="system", help=f"of {', '.join(SYSTEMS)} (default: all)")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one measurement, about")
+    parser.add_argument("--quick", action="store_true", help="2 repeats of .2 s; writes no results")
+    parser.add_argument("--without-torch", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="another file; README stays as it is")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.systems if name not in SYSTEMS]
+    if unknown:
+        parser.error(f"there is no system {', '.join(unknown)}, only {', '.join(SYSTEMS)}")
+    if given.device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    with_torch = not given.without_torch and importlib.util.find_spec("torch") is not None
+    repeats, seconds = (2, 0.2) if given.quick else (given.repeats, given.seconds)
+    about = machine(given.device, with_torch)
+    for name in given.systems or SYSTEMS:
+        row = measured(name, given.device, repeats, seconds, with_torch)
+        print(_lines(name, row), flush=True)
+        if given.quick:
+            continue
+        # Read again each time, since another run may have added to it.
+        results = json.loads(given.out.read_text()) if given.out.exists() else {}
+        part = results.setdefault(given.device, {"systems": {}})
+        part["machine"] = about
+        systems = {**part["systems"], name: row}
+        part["systems"] = {key: systems[key] for key in SYSTEMS if key in systems}
+        given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        if given.out == RESULTS:
+            rewrite_readme(results)
+            plot(results, PICTURE)

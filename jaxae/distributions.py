@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from jaxae import checks
+from jaxae.layout import events
 from jaxae.types import Array, Key
 
 __all__ = ["Normal", "bernoulli", "gaussian", "multinomial", "normal", "per_example", "squared_error"]
@@ -49,8 +50,9 @@ class Normal(NamedTuple):
         """Return the log density of x (n, ...) in nats, shape (n,)."""
         checks.same_shape("x", x.shape, "mean", self.mean.shape)
         checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
-        deviation = (x - self.mean) ** 2 * jnp.exp(-self.logvar)
-        return -0.5 * per_example(deviation + self.logvar + math.log(2 * math.pi))
+        (x, mean, logvar), axis = events(x, self.mean, self.logvar)
+        deviation = (x - mean) ** 2 * jnp.exp(-logvar)
+        return -0.5 * (deviation + logvar + math.log(2 * math.pi)).sum(axis)
 
     def kl_per_dimension(self) -> Array:
         """Return KL(self ‖ N(0, 1)) of every dimension in nats, shape (n, ...).
@@ -58,11 +60,17 @@ class Normal(NamedTuple):
         ½(mean² + exp(logvar) − 1 − logvar), to the last digits near the prior too.
         """
         checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
-        return 0.5 * (self.mean**2 + _exponential_remainder(self.logvar))
+        return _divergence(self.mean, self.logvar)
 
     def kl(self) -> Array:
         """Return KL(self ‖ N(0, I)) in nats, shape (n,)."""
-        return per_example(self.kl_per_dimension())
+        checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
+        (mean, logvar), axis = events(self.mean, self.logvar)
+        return _divergence(mean, logvar).sum(axis)
+
+
+def _divergence(mean: Array, logvar: Array) -> Array:
+    return 0.5 * (mean**2 + _exponential_remainder(logvar))
 
 
 def _exponential_remainder(x: Array) -> Array:
@@ -91,7 +99,8 @@ def squared_error(prediction: Array, x: Array) -> Array:
         [2.0]
     """
     checks.same_shape("prediction", prediction.shape, "x", x.shape)
-    return per_example((prediction - x) ** 2)
+    (prediction, x), axis = events(prediction, x)
+    return ((prediction - x) ** 2).sum(axis)
 
 
 def gaussian(mean: Array, x: Array, *, scale: float | Array = 1.0) -> Array:
@@ -160,7 +169,8 @@ def bernoulli(logits: Array, x: Array) -> Array:
         0.6931
     """
     checks.same_shape("logits", logits.shape, "x", x.shape)
-    return per_example(x * jax.nn.softplus(-logits) + (1 - x) * jax.nn.softplus(logits))
+    (logits, x), axis = events(logits, x)
+    return (x * jax.nn.softplus(-logits) + (1 - x) * jax.nn.softplus(logits)).sum(axis)
 
 
 def multinomial(logits: Array, counts: Array) -> Array:

@@ -12,7 +12,8 @@ from flax import linen as nn
 
 from jaxae import checks
 from jaxae.distributions import Normal
-from jaxae.networks import conditioned, keep_largest
+from jaxae.layout import feature_major
+from jaxae.networks import Dense, conditioned, keep_largest
 from jaxae.types import Array, Key
 
 __all__ = ["AE", "GAN", "VAE", "SparseAE"]
@@ -113,11 +114,14 @@ class VAE(nn.Module):
             ValueError: if latent < 1.
         """
         checks.whole("latent", self.latent)
-        self.head = nn.Dense(2 * self.latent)
+        self.head = Dense(2 * self.latent)
 
     def encode(self, x: Array, cond: Array | None = None) -> Normal:
         """Return the posterior of x (n, ...), a `Normal` with fields (n, latent)."""
-        return Normal(*jnp.split(self.head(conditioned(self.encoder, x, cond)), 2, -1))
+        features = conditioned(self.encoder, x, cond)
+        if feature_major(len(features), max(features.shape[-1], 2 * self.latent)):
+            return Normal(*(half.T for half in jnp.split(self.head(features.T, columns=True), 2)))
+        return Normal(*jnp.split(self.head(features), 2, -1))
 
     def decode(self, z: Array, cond: Array | None = None) -> Any:
         """Return the parameters of the likelihood of x given z (n, latent)."""

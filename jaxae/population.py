@@ -1,5 +1,6 @@
 """Many runs as one program: a member is a pure function of a key and hyperparameters, a population is all of them."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -108,13 +109,23 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         run, width = program(mapped, shared, -(-count // devices))
         missing = -count % (width * devices)
         if missing:
-            padded = np.arange(count + missing) % count
-            mapped = jax.tree.map(lambda leaf: leaf[padded], mapped)
+            mapped = _rows(mapped, np.arange(count + missing) % count)
         groups = jnp.asarray((count + missing) // (width * devices), jnp.int32)
         out = run(mapped, shared, groups)
-        return jax.tree.map(lambda leaf: leaf[:count], out) if missing else out
+        return _first(out, count) if missing else out
 
     return members
+
+
+@jax.jit
+def _rows(tree: Any, rows: Array) -> Any:
+    # One program for all leaves: hundreds of small ones would take longer than many a chunk of training.
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _first(tree: Any, count: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[:count], tree)
 
 
 def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import jaxae
 ROOT = Path(jaxae.__file__).parent
 FLOORS = [
     {"types", "checks"},
+    {"layout"},
     {"distributions", "hyperparameters", "noise"},
     {"losses", "adversarial", "convolution"},
     {"networks"},

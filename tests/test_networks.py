@@ -382,3 +382,29 @@ class TestKeepLargest:
     def test_impossible_k(self, k):
         with pytest.raises(ValueError, match=f"k is {k}, but must be a whole number from 1 to 3"):
             keep_largest(jnp.ones((1, 3)), k)
+
+
+@pytest.mark.parametrize(("rate", "dropped"), [(0.5, 128 / 256), (0.2, 51 / 256), (1e-4, 1 / 256), (0.9999, 255 / 256)])
+@pytest.mark.parametrize("shape", [(400, 251), (3, 33_467)])
+def test_dropout_drops_the_rounded_share_and_keeps_the_mean(rate, dropped, shape):
+    out = networks.Dropout(rate).apply({}, jnp.ones(shape), rngs={"dropout": jax.random.key(0)})
+    share = float((out == 0).mean())
+    # Five standard errors of 100,400 draws.
+    assert abs(share - dropped) < 5 * np.sqrt(dropped * (1 - dropped) / out.size)
+    np.testing.assert_allclose(np.asarray(out)[np.asarray(out) != 0], 1 / (1 - dropped), rtol=1e-6)
+
+
+def test_the_entries_that_drop_are_independent_of_their_neighbours():
+    kept = np.asarray(networks.Dropout(0.5).apply({}, jnp.ones((999, 101)), rngs={"dropout": jax.random.key(0)})) > 0
+    flat = kept.reshape(-1).astype(float) - 0.5
+    quarter = -(-flat.size // 4)
+    # Neighbours in a row, in a column, and the four that one word decides.
+    for apart in (1, 101, quarter, 2 * quarter, 3 * quarter):
+        correlation = 4 * (flat[:-apart] * flat[apart:]).mean()
+        assert abs(correlation) < 5 / np.sqrt(flat.size - apart)
+
+
+def test_dropout_of_nothing_is_the_identity():
+    x = draw(4, 5)
+    np.testing.assert_array_equal(networks.Dropout(0.0).apply({}, x, rngs={"dropout": jax.random.key(0)}), x)
+    np.testing.assert_array_equal(networks.Dropout(0.3).apply({}, x), x)

@@ -19,8 +19,9 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, optimised):
     assert os.listdir() == ["denoiser.safetensors"]
 
 
-def test_the_table_is_made_from_the_committed_results():
-    benchmark = pytest.importorskip("benchmarks.recipes", reason="the benchmarks are not part of an installation")
+@pytest.mark.parametrize("name", ["recipes", "convolutions", "throughput"])
+def test_the_table_is_made_from_the_committed_results(name):
+    benchmark = pytest.importorskip(f"benchmarks.{name}", reason="the benchmarks are not part of an installation")
     results = json.loads(benchmark.RESULTS.read_text())
     assert benchmark.table(results) in README
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import tyro
 
-from jaxae.cli.commands import Command, List, Report, Train
+from jaxae.cli.benching import bench
+from jaxae.cli.commands import Bench, Command, List, Report, Train
 from jaxae.cli.training import train
 from jaxae.cli.using import use
 from jaxae.cli.words import show
@@ -58,6 +59,8 @@ def _run(command: Any, arguments: list[str], stopped: list[int]) -> None:
             show(command)
         case Train():
             train(command, arguments, stopped)
+        case Bench():
+            bench(command)
         case Report():
             from jaxae import report
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 __all__ = [
+    "Bench",
     "Command",
     "Compress",
     "Decode",
@@ -183,6 +184,36 @@ class Report:
     """Trained folder."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Measure training steps per second of jaxae and of its rivals, as README shows them; needs the source tree."""
+
+    systems: Positional[tuple[str, ...]] = ()
+    """Systems of the table, A1 to E2; without any, all of them."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """What to train on."""
+    repeats: int = 7
+    """Times that every row has its turn."""
+    seconds: float = 1.0
+    """Of one measurement, about."""
+    quick: bool = False
+    """Two repeats of .2 s, to see that it works; no results are written."""
+    out: Path | None = None
+    """File of results; default: benchmarks/results/throughput.json, and README's table and plot with it."""
+
+
 Command = (
-    List | Train | Encode | Decode | Reconstruct | Denoise | Detect | Compress | Decompress | Probe | Sample | Report
+    List
+    | Train
+    | Encode
+    | Decode
+    | Reconstruct
+    | Denoise
+    | Detect
+    | Compress
+    | Decompress
+    | Probe
+    | Sample
+    | Report
+    | Bench
 )

@@ -19,7 +19,7 @@ __all__ = ["Course", "Program", "advanced", "begun", "compiled", "only", "packed
 
 CHUNK_SECONDS = 1.0
 """What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
-CHUNK_EPOCHS = 256
+CHUNK_EPOCHS = 1024
 """The most epochs of a chunk: the length of the history's buffer on the device."""
 
 

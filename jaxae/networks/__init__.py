@@ -5,7 +5,7 @@ exactly when a key named `dropout` is given: the objective does both, everything
 """
 
 from jaxae.networks.convolutional import ConvDecoder, ConvEncoder, Residual
-from jaxae.networks.dense import MLP, Atoms, keep_largest
+from jaxae.networks.dense import MLP, Atoms, Dense, keep_largest
 from jaxae.networks.discriminators import Projection
 from jaxae.networks.layers import BatchNorm, Dropout, conditioned
 from jaxae.networks.scales import PredictedScale, SharedScale
@@ -17,6 +17,7 @@ __all__ = [
     "BatchNorm",
     "ConvDecoder",
     "ConvEncoder",
+    "Dense",
     "Dropout",
     "PredictedScale",
     "Projection",

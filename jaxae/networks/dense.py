@@ -1,5 +1,6 @@
 """Networks of dense layers."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -7,10 +8,53 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxae import checks
+from jaxae.layout import feature_major
 from jaxae.networks.layers import BatchNorm, Dropout, check_rate
 from jaxae.types import Array
 
-__all__ = ["MLP", "Atoms", "keep_largest"]
+__all__ = ["MLP", "Atoms", "Dense", "keep_largest"]
+
+ENTRYWISE = frozenset(
+    {nn.celu, nn.elu, nn.gelu, nn.hard_tanh, nn.leaky_relu, nn.relu, nn.relu6, nn.selu, nn.sigmoid, nn.silu}
+    | {nn.soft_sign, nn.softplus, nn.tanh, jnp.tanh}
+)
+"""Activations that take no notice of the order of the axes."""
+
+
+class Dense(nn.Module):
+    """A dense layer, x @ kernel + bias, whose examples are rows or columns.
+
+    Its parameters and their shapes are those of `flax.linen.Dense`.
+
+    Attributes:
+        features: columns of the output.
+        kernel_init: how the kernel is drawn.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.ones((3, 8))
+        >>> dense = Dense(2)
+        >>> variables = dense.init(jax.random.key(0), x)
+        >>> dense.apply(variables, x).shape, dense.apply(variables, x.T, columns=True).shape
+        ((3, 2), (2, 3))
+    """
+
+    features: int
+    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, x: Array, columns: bool = False) -> Array:
+        """Return (n, features) of x (n, inputs), or (features, n) of x (inputs, n) where the examples are columns."""
+        inputs = x.shape[0 if columns else -1]
+        kernel = self.param("kernel", self.kernel_init, (inputs, self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
+        if not columns:
+            return x @ kernel + bias[None]
+        # The bias as one more input, always 1: its gradient falls out of the kernel's product.
+        ones = jnp.ones((1, x.shape[1]), x.dtype)
+        factors = jnp.concatenate([kernel, bias[None]]), jnp.concatenate([x, ones])
+        return jax.lax.dot_general(*factors, (((0,), (0,)), ((), ())))
 
 
 class MLP(nn.Module):
@@ -70,14 +114,21 @@ class MLP(nn.Module):
         if cond is not None:
             checks.same_shape("cond", cond.shape[:1], "x", x.shape[:1])
             x = jnp.concatenate([x, cond], -1)
-        for i, width in enumerate(self.widths):
+        for width in self.widths:
             checks.whole("width", width)
-            x = nn.Dense(width, kernel_init=self.kernel_init)(x)
+        columns = not self.norm and feature_major(len(x), max(x.shape[-1], *self.widths))
+        x = x.T if columns else x
+        for i, width in enumerate(self.widths):
+            x = Dense(width, self.kernel_init)(x, columns)
             if i < activated:
-                x = self.activation(x)
+                x = self.activation(x.T).T if columns and not _entrywise(self.activation) else self.activation(x)
                 x = BatchNorm()(x) if self.norm else x
                 x = Dropout(rates[i])(x) if rates[i] else x
-        return x
+        return x.T if columns else x
+
+
+def _entrywise(activation: Callable[[Array], Array]) -> bool:
+    return (activation.func if isinstance(activation, functools.partial) else activation) in ENTRYWISE
 
 
 class Atoms(nn.Module):
