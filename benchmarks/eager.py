@@ -1,8 +1,7 @@
 """Steps per second of the dense systems in plain PyTorch, as a fair opponent would write them.
 
-`python -m benchmarks.eager` needs torch and nothing else. It prints what training steps cost eagerly and under
-`torch.compile`, one model at a time and as a population of them, every row measured in turn and several times over,
-with compilation apart. The systems:
+It needs torch and nothing else; `python -m benchmarks` times it beside jaxae. One model or a population of them trains,
+eagerly or under `torch.compile`. The systems:
 
     A1  autoencoder of 10 columns, and a code of 2
     A4  the same with a code of 3, an anomaly detector
@@ -32,10 +31,8 @@ machine: torch's threads spin at every barrier, which small layers never repay.
     Population("A1", 64, threads=1).rate(20)
 """
 
-import argparse
 import itertools
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -45,11 +42,6 @@ import torch._dynamo
 import torch._inductor.config
 from torch import Tensor, nn
 from torch.nn import functional
-
-REPEATS = 5
-SECONDS = 1.0
-"""Of one repeat, about: enough steps that the clock and the scheduler do not show."""
-
 
 # The modules
 
@@ -699,60 +691,3 @@ class Population:
         began = time.perf_counter()
         self.step(steps)
         return steps * self.members / (time.perf_counter() - began)
-
-
-class Row(NamedTuple):
-    """What a runner did: (member-)steps per second of every repeat, and the seconds of its first steps."""
-
-    rates: list[float]
-    first: float
-
-
-def measure(
-    runners: dict[str, Runner | Population], *, repeats: int = REPEATS, seconds: float = SECONDS
-) -> dict[str, Row]:
-    """Return the rates of all runners, measured in turn, so that a busy machine is busy for all of them."""
-    found = {name: Row([], runner.warm_up()) for name, runner in runners.items()}
-    steps = {name: max(3, round(seconds * runner.rate(3) / runner.members)) for name, runner in runners.items()}
-    for _ in range(repeats):
-        for name, runner in runners.items():
-            found[name].rates.append(runner.rate(steps[name]))
-    return found
-
-
-def main() -> None:
-    """Measure every system, eagerly and compiled, alone and many at once, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="*", help=f"of {', '.join(SYSTEMS)} (default: all)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--members", type=int, default=8, help="of a population; 0 measures none")
-    parser.add_argument("--mode", help="of torch.compile; on a GPU try reduce-overhead")
-    parser.add_argument("--tf32", action="store_true", help="on a GPU, what JAX does there by default")
-    parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of one repeat, about")
-    given = parser.parse_args()
-    print(f"torch {torch.__version__}, {given.device}, {given.threads} threads, member-steps/s, median (least–most)")
-    for name in given.systems or SYSTEMS:
-        # Every runner's step is one more entry in the compiler's cache of that function, which is short.
-        torch.compiler.reset()
-        shared: dict[str, Any] = {"threads": given.threads, "device": given.device, "tf32": given.tf32}
-        runners: dict[str, Runner | Population] = {
-            "eager": Runner(name, **shared),
-            "compile": Runner(name, compile=True, mode=given.mode, **shared),
-        }
-        if given.members and len(SYSTEMS[name].players) == 1:
-            runners[f"{given.members} eager"] = Population(name, given.members, **shared)
-            runners[f"{given.members} compile"] = Population(
-                name, given.members, compile=True, mode=given.mode, **shared
-            )
-        for label, row in measure(runners, repeats=given.repeats, seconds=given.seconds).items():
-            print(
-                f"{name:14s} {label:11s} {statistics.median(row.rates):10,.1f}  "
-                f"({min(row.rates):,.1f}–{max(row.rates):,.1f}; first steps {row.first:.1f} s)",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Steps per second of the three convolutional systems in plain PyTorch, as a fair opponent would write them.
 
-`python -m benchmarks.eager_images` needs torch and nothing else. It prints what training steps cost eagerly and under
-`torch.compile`, every row measured in turn and several times over, with compilation apart. The systems:
+It needs torch and nothing else; `python -m benchmarks` and `python -m benchmarks.convolutions` time it beside jaxae,
+eagerly and under `torch.compile`. The systems:
 
     A6  convolutional autoencoder: strided convolutions with batch norm, a dense code, transposed convolutions
     B2  resize-convolution autoencoder of 64×64 images, with its code as long as asked and its output as large as x
@@ -20,8 +20,6 @@ two threads are up to tens of times slower than one. `OMP_WAIT_POLICY=PASSIVE` i
     runner.step(100)
 """
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,9 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CLASSES = 10
-REPEATS = 5
-SECONDS = 2.0
-"""Of one repeat, about: enough steps that the clock and the scheduler do not show."""
 
 
 class Batch(NamedTuple):
@@ -347,70 +342,3 @@ class Runner:
         began = time.perf_counter()
         self.step(steps)
         return steps / (time.perf_counter() - began)
-
-
-class Row(NamedTuple):
-    """What a runner did: steps per second of every repeat, and the seconds of its first steps."""
-
-    rates: list[float]
-    first: float
-
-
-def measure(runners: dict[str, Runner], *, repeats: int = REPEATS, seconds: float = SECONDS) -> dict[str, Row]:
-    """Return the rates of all runners, measured in turn, so that a busy machine is busy for all of them."""
-    found = {name: Row([], runner.warm_up()) for name, runner in runners.items()}
-    steps = {name: max(3, round(seconds * runner.rate(3))) for name, runner in runners.items()}
-    for _ in range(repeats):
-        for name, runner in runners.items():
-            found[name].rates.append(runner.rate(steps[name]))
-    return found
-
-
-CASES: dict[str, tuple[str, int, int]] = {
-    "A6, 64 px, batch 32": ("A6", 64, 32),
-    "A6, 224 px, batch 16": ("A6", 224, 16),
-    "B2, 64 px, batch 32": ("B2", 64, 32),
-    "E2, 28 px, batch 128": ("E2", 28, 128),
-    "E2 folded, batch 128": ("E2-folded", 28, 128),
-}
-"""What is measured: system, size, batch size."""
-
-
-def main() -> None:
-    """Measure every case, eagerly and compiled, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--mode", default="default", help="of torch.compile; on a GPU try reduce-overhead")
-    parser.add_argument("--contiguous", action="store_true", help="NCHW instead of channels last")
-    parser.add_argument("--tf32", action="store_true", help="on a GPU, what JAX does there by default")
-    parser.add_argument("--repeats", type=int, default=REPEATS)
-    given = parser.parse_args()
-    print(f"torch {torch.__version__}, {given.device}, {given.threads} threads, steps/s, median (least–most)")
-    for case, (name, size, batch_size) in CASES.items():
-        # Every runner's loss is one more entry in the compiler's cache of that function, which is short.
-        torch.compiler.reset()
-        runners = {
-            label: Runner(
-                name,
-                compile=compiled,
-                threads=given.threads,
-                batch_size=batch_size,
-                size=size,
-                channels_last=not given.contiguous,
-                mode=given.mode,
-                device=given.device,
-                tf32=given.tf32,
-            )
-            for label, compiled in (("eager", False), ("compile", True))
-        }
-        for label, row in measure(runners, repeats=given.repeats).items():
-            print(
-                f"{case:24s} {label:8s} {statistics.median(row.rates):9.2f}  "
-                f"({min(row.rates):.2f}–{max(row.rates):.2f}; first steps {row.first:.1f} s)",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()

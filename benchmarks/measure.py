@@ -124,11 +124,13 @@ def main() -> None:
     first = runner.first() if hasattr(runner, "first") else runner.warm_up()
     members = getattr(runner, "members", 1)
     # Ever more steps, until they take long enough to tell how many fill the time.
+    least = 8 if row.members else 1
     steps, rate = 1, runner.rate(1)
     while steps * members / rate < row.seconds / 4:
         steps = max(2 * steps, round(row.seconds / 4 * rate / members))
         rate = runner.rate(steps)
-    steps = max(1, round(row.seconds * rate / members))
+    # Of a large population a few, however long they take: `fit` begins and ends with work of its own.
+    steps = max(least, round(row.seconds * rate / members))
     answer({"first_s": first, "steps": steps})
     for line in sys.stdin:
         if line.strip() == "rate":

@@ -13,16 +13,21 @@ def draw(*shape, seed=0):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-def test_narrow_batches_lie_feature_by_feature_on_a_cpu():
+def test_narrow_batches_lie_feature_by_feature_on_a_cpu(monkeypatch):
+    assert layout.feature_major(128, 64)
+    assert not layout.feature_major(127, 64)
+    monkeypatch.setattr(layout.os, "cpu_count", lambda: jax.local_device_count())
     assert layout.feature_major(256, 128)
-    assert not layout.feature_major(255, 128)
+    monkeypatch.setattr(layout.os, "cpu_count", lambda: 1 + jax.local_device_count())
+    assert not layout.feature_major(256, 128)
+    assert layout.feature_major(256, 127)
 
 
 def test_events_of_a_long_batch_are_columns_and_of_a_short_one_rows():
-    (long,), axis = layout.events(draw(20, 2, 3))
-    assert (long.shape, axis) == ((6, 20), 0)
-    (short,), axis = layout.events(draw(4, 2, 3))
-    assert (short.shape, axis) == ((4, 6), -1)
+    (long,), axis = layout.events(draw(60, 2, 3))
+    assert (long.shape, axis) == ((6, 60), 0)
+    (short,), axis = layout.events(draw(59, 2, 3))
+    assert (short.shape, axis) == ((59, 6), -1)
 
 
 @pytest.mark.parametrize("n", [3, 64])
