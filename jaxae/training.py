@@ -80,14 +80,16 @@ def epoch(
         state, metrics = step(state, data, jax.random.fold_in(step_key, state.step))
         return state, jax.tree.map(lambda value: jnp.asarray(value)[None], metrics)
     order = jax.random.permutation(jax.random.fold_in(order_key, state.step), n)
-    # All at once: one by one they would cost a tenth of the smallest steps.
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, state.step + jnp.arange(steps))
+    # All at once: one by one they would cost a tenth of the smallest steps. As plain words, since JAX's search for
+    # reused keys takes those of a mapped loop in a population for used ones.
+    words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(step_key, state.step + jnp.arange(steps)))
 
-    def one(state: TrainState, own: tuple[Array, Key]) -> tuple[TrainState, Metrics]:
-        rows, own_key = own
+    def one(state: TrainState, own: tuple[Array, Array]) -> tuple[TrainState, Metrics]:
+        rows, own_words = own
+        own_key = jax.random.wrap_key_data(own_words, impl=jax.random.key_impl(step_key))
         return step(state, jax.tree.map(lambda array: array[rows], data), own_key)
 
-    return jax.lax.scan(one, state, (order[: steps * batch_size].reshape(steps, batch_size), keys))
+    return jax.lax.scan(one, state, (order[: steps * batch_size].reshape(steps, batch_size), words))
 
 
 def run(
