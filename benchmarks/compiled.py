@@ -92,7 +92,7 @@ class Jit(_InALoop):
 
 
 class Scan(_Steps):
-    """The loop that someone would write by hand: passes over shuffled rows, nothing recorded but the loss."""
+    """The loop that someone would write by hand: passes over shuffled rows, the metrics of the last one recorded."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -100,7 +100,7 @@ class Scan(_Steps):
 
         def step(state: Any, batch: ja.Batch, key: Any) -> Any:
             variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, key)
-            return ja.TrainState(state.step + 1, variables, opt_state), jax.tree.leaves(metrics)[0]
+            return ja.TrainState(state.step + 1, variables, opt_state), metrics
 
         def run(state: Any, data: ja.Batch, key: Any, passes: Any) -> Any:
             def one_pass(_: Any, carry: Any) -> Any:
@@ -115,16 +115,17 @@ class Scan(_Steps):
                     batch = jax.tree.map(lambda leaf: leaf[row], data)
                     return step(state, batch, jax.random.fold_in(step_key, state.step))
 
-                state, losses = jax.lax.scan(one, state, order)
-                return state, losses.mean()
+                state, metrics = jax.lax.scan(one, state, order)
+                return state, jax.tree.map(jnp.mean, metrics)
 
-            return jax.lax.fori_loop(0, passes, one_pass, (state, jnp.zeros(())))
+            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(one_pass, 0, (state, None))[1])
+            return jax.lax.fori_loop(0, passes, one_pass, (state, nothing))
 
         self.run = jax.jit(run, donate_argnums=0)
 
     def _take(self, steps: int) -> Any:
-        self.state, loss = self.run(self.state, self.data, self.key, steps // self.system.steps_per_epoch)
-        return loss
+        self.state, metrics = self.run(self.state, self.data, self.key, steps // self.system.steps_per_epoch)
+        return metrics
 
     def rate(self, steps: int) -> float:
         """Return steps per second over so many steps, whole passes of them."""

@@ -124,7 +124,7 @@ def main() -> None:
     first = runner.first() if hasattr(runner, "first") else runner.warm_up()
     members = getattr(runner, "members", 1)
     # Ever more steps, until they take long enough to tell how many fill the time.
-    least = 8 if row.members else 1
+    least = 4 if row.members else 1
     steps, rate = 1, runner.rate(1)
     while steps * members / rate < row.seconds / 4:
         steps = max(2 * steps, round(row.seconds / 4 * rate / members))

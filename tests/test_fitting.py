@@ -523,6 +523,27 @@ def test_a_population_goes_on_with_the_same_bits(tmp_path, grid):
     same_fit(fitted, whole)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{}, SCORED, {"seeds": 3, "lanes": 1, "mesh": mesh_of(2), **SCORED}, {"seeds": 3}],
+    ids=["plain", "scored", "sharded", "vmapped"],
+)
+def test_a_fit_that_goes_on_compiles_nothing_once_it_trains(tmp_path, given):
+    seen, compiled = [], []
+
+    def compiling(event, seconds, **_):
+        if "backend_compile" in event:
+            compiled.append(seconds)
+
+    fit(epochs=2, checkpoint=tmp_path / "fit", **given)
+    jax.monitoring.register_event_duration_secs_listener(compiling)
+    try:
+        fit(epochs=8, checkpoint=tmp_path / "fit", progress=lambda _: seen.append(len(compiled)), **given)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert len(seen) > 1 and set(seen) == {len(compiled)}
+
+
 def test_what_diverged_stays_so(tmp_path):
     given = {"hparams": {"bad": [5, 99]}, "lanes": 2}
     with pytest.warns(RuntimeWarning, match="member 0"):

@@ -100,6 +100,8 @@ class Detect(Encode):
 
     rate: float | None = None
     """Share of new normal rows that may raise an alarm; default: that of a detector's settings, else 0.01."""
+    member: int | None = None
+    """The best of a population, or none: alarms are calibrated for that one alone."""
 
 
 @dataclasses.dataclass(frozen=True)

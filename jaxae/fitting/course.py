@@ -88,7 +88,7 @@ def program(
 ) -> Program:
     """Return what trains one run, or many."""
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
-    begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience)
+    begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience, not many)
     if many:
         begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes)
     else:
@@ -125,11 +125,25 @@ def _chunk(course: Course, count: int) -> Course:
     data, validation = course.program.data, course.program.validation
     own, shared = (course.run, course.keys, course.hyper), (data, validation, jnp.asarray(count, jnp.int32))
     run, rows = course.program.advance(own, shared)
-    new = {name: np.asarray(values)[..., :count] for name, values in rows.items()}
+    new = {name: np.array(values)[..., :count] for name, values in rows.items()}
+    if course.seed is None and count and int(run.diverged_epoch):
+        run = _before_it_diverged(course, run)
+        for values in new.values():
+            values[int(run.diverged_epoch) - course.done :] = np.nan
     history = {
         name: np.concatenate([course.history[name], rows], -1) if course.history else rows for name, rows in new.items()
     }
     return course._replace(run=run, history=history, done=course.done + count)
+
+
+def _before_it_diverged(course: Course, run: Run) -> Run:
+    """Return a run alone, which has stopped somewhere after it diverged, in the state before: see `programs`."""
+    data, validation = course.program.data, course.program.validation
+    ended = run
+    while int(run.diverged_epoch):
+        ended, good = run, jnp.asarray(int(run.diverged_epoch) - 1 - course.done, jnp.int32)
+        run, _ = course.program.advance((course.run, course.keys, course.hyper), (data, validation, good))
+    return run._replace(diverged_epoch=ended.diverged_epoch, diverged_step=ended.diverged_step, training=ended.training)
 
 
 def only(course: Course, members: np.ndarray) -> Course:

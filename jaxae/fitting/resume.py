@@ -82,4 +82,5 @@ def in_place_of(run: Run, saved: Run, path: str | os.PathLike[str]) -> Run:
     ]
     if arrays[0] != arrays[1]:
         raise ValueError(f"{path} holds a fit of another model: give another file, or the model of that fit")
-    return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), saved, run)
+    # Where the fresh run is bound to no device the saved one must not be either, or it would be compiled for anew.
+    return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding if old.committed else None), saved, run)
