@@ -24,7 +24,7 @@ import jax
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
 ROOT = Path(__file__).parents[1]
-TRAIN = ["train", "autoencoder", "--set", "rows=1250", "batch_size=1000", "latent=2", "--epochs", "100"]
+TRAIN = ["train", "autoencoder", "--set", "rows=1429", "batch_size=1000", "latent=2", "--epochs", "100"]
 LINES = {
     "device found": r"^training ",
     "compiled": r"^compiled ",

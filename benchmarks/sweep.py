@@ -87,7 +87,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     results = {
         "machine": {"device": f"{jax.device_count()} × {jax.devices()[0].device_kind}", "jax": jax.__version__},
-        "members": len(many.members or ()),
+        "members": many.members,
         "epochs": EPOCHS,
         "sweep_s": round(sweep_s, 1),
         "sweep_compile_s": round(many.record["compile_seconds"], 1),
