@@ -182,12 +182,9 @@ FORMS: dict[str, Callable[..., Any]] = {"op by op": OpByOp, "jit": Jit, "scan": 
 def matmul_flops(name: str) -> int:
     """Return the floating-point operations of the products in one training step, convolutions counted as products."""
     system = SYSTEMS[name]
-    model = system.model()
-    learner = system.learner(model, LEARNING_RATE)
     # Of one example, times those of a batch: what a layout adds for the sake of speed does not count.
-    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), system.data())
-    variables = jax.eval_shape(model.init, jax.random.key(0), *batch)
-    step = jax.make_jaxpr(learner.step)(variables, jax.eval_shape(learner.init, variables), batch, jax.random.key(0))
+    learner, batch, variables, opt_state = system.shapes()
+    step = jax.make_jaxpr(learner.step)(variables, opt_state, batch, jax.random.key(0))
     return system.batch_size * _flops(step.jaxpr)
 
 

@@ -15,7 +15,6 @@ nothing else: see `peak`.
 
 import argparse
 import collections
-import ctypes
 import functools
 import gzip
 import importlib.metadata
@@ -40,6 +39,8 @@ import optax
 from flax import linen as nn
 
 import jaxae as ja
+from benchmarks import readme
+from benchmarks.measure import most_resident, resident
 from jaxae.convolution import mirrored
 from jaxae.networks import ConvDecoder, ConvEncoder, Stage, mirror
 
@@ -216,12 +217,6 @@ class Run:
         ]
 
 
-def _memory(name: str) -> float:
-    """Return what Linux counts of this process's memory, in MiB: VmRSS, what it holds, or VmHWM, the most so far."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1024
-
-
 def peak(side: str, name: str) -> dict[str, float]:
     """Return the most resident memory of this process during a few steps of one side, in MiB.
 
@@ -231,7 +226,7 @@ def peak(side: str, name: str) -> dict[str, float]:
     case = CASES[name]
     if side == "jaxae":
         jax.block_until_ready(jnp.ones(()) + 1)
-        before = _memory("VmRSS")
+        before = resident("VmRSS")
         run = Run(case, case.model(case.size), 4)
         step: Callable[[], float] = run.rate
         planned = run.program.memory_analysis()
@@ -239,16 +234,11 @@ def peak(side: str, name: str) -> dict[str, float]:
     else:
         from benchmarks.eager_images import Runner
 
-        before, buffers = _memory("VmRSS"), None
+        before, buffers = resident("VmRSS"), None
         runner = Runner(case.system, threads=2, batch_size=case.batch_size, size=case.size, batches=4)
         step = functools.partial(runner.rate, 4)
     step()
-    # What compiling has left on the heap is given back, and the most begins anew.
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    for _ in range(2):
-        step()
-    most = _memory("VmHWM")
+    most = most_resident(lambda: (step(), step()))
     found = {"libraries_mib": round(before), "peak_mib": round(most), "run_mib": round(most - before)}
     return found if buffers is None else {**found, "buffers_mib": round(buffers / 2**20)}
 
@@ -327,14 +317,6 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Measured on {about}, torch {machine['torch']}, two threads each."])
 
 
-def rewrite_readme(results: dict[str, Any]) -> None:
-    """Put the table between its two markers in README.md."""
-    path = Path(__file__).parents[1] / "README.md"
-    before, rest = path.read_text().split("<!-- convolutions:begin -->")
-    _, after = rest.split("<!-- convolutions:end -->")
-    path.write_text(f"{before}<!-- convolutions:begin -->\n{table(results)}\n<!-- convolutions:end -->{after}")
-
-
 def main() -> None:
     """Measure the cases that are named, or all, and write them to the file of results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -375,7 +357,7 @@ def main() -> None:
         }
         results.setdefault("cases", {})[name] = row
         given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        rewrite_readme(results)
+        readme.rewrite("convolutions", table(results))
         print(name, {label: of["median"] for label, of in row["steps_per_s"].items()}, row["ratio"], flush=True)
 
 

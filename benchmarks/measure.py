@@ -12,10 +12,11 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Row"]
+__all__ = ["Row", "most_resident", "resident"]
 
 
 class Row(NamedTuple):
@@ -63,6 +64,14 @@ def resident(name: str) -> float:
     """Return what Linux counts of this process's memory, in MiB: VmRSS, what it holds, or VmHWM, the most so far."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
+
+
+def most_resident(work: Callable[[], Any]) -> float:
+    """Return the most MiB that this process holds while it works, what compiling has left on the heap given back."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    work()
+    return resident("VmHWM")
 
 
 def built(row: Row) -> Any:
@@ -149,11 +158,7 @@ def _most_memory(row: Row, runner: Any) -> float:
         import jax
 
         return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**20
-    # What compiling has left on the heap is given back, and the most begins anew.
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    runner.rate(1)
-    return resident("VmHWM")
+    return most_resident(lambda: runner.rate(1))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+from benchmarks import readme
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
 SEEDS = (0, 1, 2, 3, 4)
@@ -283,14 +285,6 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def rewrite_readme(results: dict[str, Any]) -> None:
-    """Put the table between its two markers in README.md."""
-    path = ROOT / "README.md"
-    before, rest = path.read_text().split("<!-- results:begin -->")
-    _, after = rest.split("<!-- results:end -->")
-    path.write_text(f"{before}<!-- results:begin -->\n{table(results)}\n<!-- results:end -->{after}")
-
-
 def main() -> None:
     """Measure, or with --table only rewrite the table from the file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -317,7 +311,7 @@ def main() -> None:
             print(case.name, "|", figure.name, figure.asked(), *(f"{figure.of(run):.4f}" for run in runs), flush=True)
         print(f"{time.perf_counter() - started:.0f} s", flush=True)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    rewrite_readme(results)
+    readme.rewrite("results", table(results))
 
 
 if __name__ == "__main__":

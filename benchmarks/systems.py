@@ -61,15 +61,19 @@ class System(NamedTuple):
         """Shape of an example."""
         return (self.columns,) if isinstance(self.columns, int) else self.columns
 
+    def shapes(self) -> tuple[ja.Learner, ja.Batch, Any, Any]:
+        """Return the learner, and the shapes of a batch of one example, of the variables and of the optimizer state."""
+        model = self.model()
+        learner = self.learner(model, 1e-3)
+        batch = jax.eval_shape(self._replace(rows=1).data)
+        variables = jax.eval_shape(model.init, jax.random.key(0), *batch)
+        return learner, batch, variables, jax.eval_shape(learner.init, variables)
+
     @property
     def state_bytes(self) -> int:
         """Bytes of one model's variables and optimizer state."""
-        model = self.model()
-        learner = self.learner(model, 1e-3)
-        example = jax.tree.map(lambda leaf: leaf[:1], self._replace(rows=self.batch_size).data())
-        variables = jax.eval_shape(model.init, jax.random.key(0), *example)
-        leaves = jax.tree.leaves((variables, jax.eval_shape(learner.init, variables)))
-        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        _, _, *state = self.shapes()
+        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -30,13 +30,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import readme
 from benchmarks.measure import Row
 
 __all__ = ["RESULTS", "main", "plot", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "throughput.json"
 PICTURE = RESULTS.with_suffix(".svg")
-README = Path(__file__).parents[1] / "README.md"
 MEMBERS = (1, 8, 64, 256, 1024)
 CHUNKED = {"A3": 64}
 """Members at a time in a row of 1,024 more, whose memory is bounded so."""
@@ -71,10 +71,11 @@ def rows_of(name: str, device: str, cores: int, with_torch: bool, one: float | N
         return found
     # Of data in several batches a few do, so that a pass over them is no long one.
     batches = min(system.steps_per_epoch, 4) if system.batch_size > 1 else None
+    state_bytes = system.state_bytes
     for precision in precisions:
         shared = {"device": device, "precision": precision, "batches": batches}
         for members in MEMBERS:
-            if members * (batches or 1) / one < LONGEST and members * system.state_bytes < MOST_BYTES:
+            if members * (batches or 1) / one < LONGEST and members * state_bytes < MOST_BYTES:
                 found.append(Row(name, "jaxae", "fit", members, **shared))
         if name in CHUNKED:
             found.append(Row(name, "jaxae", "fit", MEMBERS[-1], chunk=CHUNKED[name], **shared))
@@ -127,6 +128,7 @@ class _Started:
         for process in self.processes:
             process.stdin.close()
             process.wait()
+        self.log.close()
 
 
 def measured(name: str, device: str, repeats: int, seconds: float, with_torch: bool) -> dict[str, Any]:
@@ -337,13 +339,6 @@ def plot(results: dict[str, Any], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def rewrite_readme(results: dict[str, Any]) -> None:
-    """Put the table between its two markers in README.md."""
-    before, rest = README.read_text().split("<!-- throughput:begin -->")
-    _, after = rest.split("<!-- throughput:end -->")
-    README.write_text(f"{before}<!-- throughput:begin -->\n{table(results)}\n<!-- throughput:end -->{after}")
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Measure the systems that are named, or all, and write the results after each."""
     from benchmarks.systems import SYSTEMS
@@ -380,5 +375,5 @@ def main(arguments: list[str] | None = None) -> None:
         part["systems"] = {key: systems[key] for key in SYSTEMS if key in systems}
         given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         if given.out == RESULTS:
-            rewrite_readme(results)
+            readme.rewrite("throughput", table(results))
             plot(results, PICTURE)

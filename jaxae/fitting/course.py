@@ -125,11 +125,11 @@ def _chunk(course: Course, count: int) -> Course:
     data, validation = course.program.data, course.program.validation
     own, shared = (course.run, course.keys, course.hyper), (data, validation, jnp.asarray(count, jnp.int32))
     run, rows = course.program.advance(own, shared)
-    new = {name: np.array(values)[..., :count] for name, values in rows.items()}
+    new = {name: np.asarray(values)[..., :count] for name, values in rows.items()}
     if course.seed is None and count and int(run.diverged_epoch):
         run = _before_it_diverged(course, run)
-        for values in new.values():
-            values[int(run.diverged_epoch) - course.done :] = np.nan
+        seen = np.arange(count) < int(run.diverged_epoch) - course.done
+        new = {name: np.where(seen, values, np.nan).astype(values.dtype) for name, values in new.items()}
     history = {
         name: np.concatenate([course.history[name], rows], -1) if course.history else rows for name, rows in new.items()
     }
