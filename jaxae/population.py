@@ -23,7 +23,9 @@ TOGETHER = 100_000
 Measured on x86-64 with AVX-512: smaller members are faster under vmap, larger ones one after another."""
 
 
-def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | None = None) -> Callable[..., Any]:
+def spread(
+    member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | None = None, in_place: bool = False
+) -> Callable[..., Any]:
     """Return `members(mapped, shared)`: member(mapped[i], shared) for every i, spread over the devices of the mesh.
 
     The members never communicate. Each device takes an equal share; what is missing to one is padded with copies of
@@ -35,6 +37,8 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         lanes: vmap at most this many members together, padded to exactly so many, one group after another: then a
             member's bits do not depend on who runs with it. None chooses: accelerators vmap all of a device's
             members, a CPU as many as have activations of `TOGETHER` bytes, and larger ones one after another.
+        in_place: a member takes ((state, own), shared) and returns (state, more), and its new state takes the place in
+            memory of the one given, which is used up.
 
     Returns:
         (mapped with a leading axis on every leaf, shared) -> tree with that leading axis on every leaf.
@@ -87,7 +91,7 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
             def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
                 return together(mapped, shared)
         else:
-            on_device = _grouped(own, together, width)
+            on_device = _grouped(own, together, width, in_place)
         if mesh is not None:
             axes = PartitionSpec(mesh.axis_names)
             # check_vma=False: with it, the gradient of a leaf that does not depend on the member (a bias that starts
@@ -99,7 +103,10 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
                 out_specs=axes,
                 check_vma=False,
             )
-        made = jax.jit(on_device), width
+        if in_place:
+            made = jax.jit(lambda state, own, *rest: on_device((state, own), *rest), donate_argnums=0), width
+        else:
+            made = jax.jit(on_device), width
         if not any(isinstance(leaf, jax.core.Tracer) for leaf in jaxpr.consts):
             compiled[known] = made
         return made
@@ -111,7 +118,7 @@ def spread(member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | No
         if missing:
             mapped = _rows(mapped, np.arange(count + missing) % count)
         groups = jnp.asarray((count + missing) // (width * devices), jnp.int32)
-        out = run(mapped, shared, groups)
+        out = run(*mapped, shared, groups) if in_place else run(mapped, shared, groups)
         return _first(out, count) if missing else out
 
     return members
@@ -128,7 +135,7 @@ def _first(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[:count], tree)
 
 
-def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int) -> Callable[..., Any]:
+def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, in_place: bool) -> Callable[..., Any]:
     """Return what runs groups of `width` members one after another.
 
     The number of groups is a run-time value and their place never known: XLA inlines a loop that it knows to run
@@ -141,13 +148,14 @@ def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int) 
         # Keys travel as plain words and become keys again in each group: every group takes other ones.
         impls = [jax.random.key_impl(leaf) if checks.is_key(leaf) else None for leaf in leaves]
         words = [leaf if impl is None else jax.random.key_data(leaf) for leaf, impl in zip(leaves, impls, strict=True)]
-        folded = [leaf.reshape(-1, width, *leaf.shape[1:]) for leaf in words]
-        count = len(folded[0])
-        if count == 1:
-            folded = [jnp.concatenate([leaf, leaf]) for leaf in folded]
+        # A group's states are read where they will be written. They keep their shape: XLA copies what is reshaped.
+        states = words[: len(jax.tree.leaves(mapped[0]))] if in_place else []
+        own_words = words[len(states) :]
+        if len(words[0]) == width:
+            own_words = [jnp.concatenate([leaf, leaf]) for leaf in own_words]
 
-        def group(i: Array | int) -> Any:
-            rows = [leaf[i] for leaf in folded]
+        def group(i: Array | int, states: list[Array]) -> Any:
+            rows = [jax.lax.dynamic_slice_in_dim(leaf, i * width, width) for leaf in (*states, *own_words)]
             keyed = [
                 leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
                 for leaf, impl in zip(rows, impls, strict=True)
@@ -157,12 +165,17 @@ def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int) 
             alone = own(jax.tree.unflatten(tree, [leaf[0] for leaf in keyed]), shared)
             return jax.tree.map(lambda leaf: leaf[None], alone)
 
-        def one(i: Array, out: Any) -> Any:
-            return jax.tree.map(lambda everyone, new: everyone.at[i].set(new), out, group(i))
+        def one(i: Array, out: list[Array]) -> list[Array]:
+            new = jax.tree.leaves(group(i, out[: len(states)]))
+            return [
+                jax.lax.dynamic_update_slice_in_dim(everyone, leaf, i * width, 0)
+                for everyone, leaf in zip(out, new, strict=True)
+            ]
 
-        empty = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), jax.eval_shape(group, 0))
-        out = jax.lax.fori_loop(0, groups, one, empty)
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
+        shapes, out_tree = jax.tree.flatten(jax.eval_shape(group, 0, states))
+        members = len(words[0])
+        empty = [jnp.zeros((members, *leaf.shape[1:]), leaf.dtype) for leaf in shapes[len(states) :]]
+        return jax.tree.unflatten(out_tree, jax.lax.fori_loop(0, groups, one, [*states, *empty]))
 
     return on_device
 

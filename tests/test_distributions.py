@@ -191,6 +191,22 @@ def test_bernoulli_at_its_limits(logit, x, value, slope):
     np.testing.assert_allclose(jax.value_and_grad(nll)(logit), (np.float32(value), slope), rtol=1e-7)
 
 
+@pytest.mark.parametrize("x", [0.0, 0.25, 1.0])
+def test_bernoulli_has_the_derivatives_of_the_cross_entropy(x):
+    logits = np.float32([-30, -8, -1, -1e-3, 0, 1e-3, 1, 8, 30])
+
+    def nll(logit, x):
+        return distributions.bernoulli(logit[None, None], x[None, None])[0]
+
+    p, q = scipy.special.expit(np.float64(logits)), scipy.special.expit(-np.float64(logits))
+    xs = jnp.full(len(logits), x)
+    first, second = jax.grad(nll), jax.grad(jax.grad(nll))
+    # To a relative accuracy, also where the prediction is all but certain.
+    np.testing.assert_allclose(jax.vmap(first)(logits, xs), (1 - x) * p - x * q, rtol=2e-6)
+    np.testing.assert_allclose(jax.vmap(second)(logits, xs), p * q, rtol=2e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(nll, 1))(logits, xs), -logits, rtol=2e-6)
+
+
 def test_multinomial_is_scipys(rng):
     logits, counts = np.float32(rng.normal(size=(20, 6))), rng.integers(0, 9, (20, 6))
     counts[0] = 0

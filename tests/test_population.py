@@ -1,6 +1,7 @@
 """Grids and populations of members that can be computed by hand. The laws of populations are in tests/laws."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,36 @@ def test_members_of_any_count_fit_on_any_mesh():
     for count, devices in itertools.product((1, 2, 5), (1, 2, 4)):
         out = spread(lambda x, y: x * y, mesh(devices))(jnp.arange(float(count)), 2.0)
         np.testing.assert_array_equal(out, 2 * np.arange(count))
+
+
+@pytest.mark.parametrize("lanes", [None, 1, 2])
+@pytest.mark.parametrize("devices", [None, 2])
+def test_states_in_place_are_as_any_others_and_used_up(devices, lanes):
+    def advance(pair, slope):
+        state, own = pair
+        return state * slope + own, (state - own).sum()
+
+    states = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    own, given = jnp.arange(6.0)[:, None], jnp.asarray(states)
+    out, more = spread(advance, devices and mesh(devices), lanes, in_place=True)((given, own), 2.0)
+    np.testing.assert_array_equal(out, 2 * states + own)
+    np.testing.assert_array_equal(more, (states - own).sum(1))
+
+
+def test_states_in_place_are_not_copied():
+    """XLA copies a population's states where a loop over it reshapes them, and where they are not used up."""
+
+    def compiled(in_place):
+        def advance(pair, _):
+            return jnp.sin(pair[0]) @ pair[0], pair[1]
+
+        run = spread(advance, lanes=1, in_place=in_place)
+        given = jnp.ones((7, 30, 30)), jnp.ones(7)
+        together = jax.jit(lambda *pair: run(pair, None), donate_argnums=0)
+        return together.lower(*given).compile().as_text()
+
+    assert not re.search(r"f32\[7,30,30\]\S* (copy|broadcast)\(", compiled(True))
+    assert re.search(r"f32\[7,30,30\]\S* (copy|broadcast)\(", compiled(False))
 
 
 def test_a_mesh_of_two_axes_is_used_whole():

@@ -28,7 +28,8 @@ class Program(NamedTuple):
 
     Attributes:
         begin: (key, hyperparameters), data -> run, keys; of every member where there are several.
-        advance: (run, keys, hyperparameters), (data, validation, epochs) -> run, history of so many epochs.
+        advance: (run, (keys, hyperparameters)), (data, validation, epochs) -> run, history of so many epochs. Of
+            several members the run that was given is used up.
         data: training rows, on the device.
         validation: held-out rows, or None.
         batch_size: rows per step.
@@ -90,7 +91,7 @@ def program(
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
     begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience, not many)
     if many:
-        begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes)
+        begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes, in_place=True)
     else:
         begin, advance = jax.jit(begin), jax.jit(advance)
     return Program(begin, advance, data, validation, batch_size, epochs)
@@ -123,7 +124,7 @@ def advanced(course: Course, epochs: int, after: Callable[[Course], None]) -> Co
 
 def _chunk(course: Course, count: int) -> Course:
     data, validation = course.program.data, course.program.validation
-    own, shared = (course.run, course.keys, course.hyper), (data, validation, jnp.asarray(count, jnp.int32))
+    own, shared = (course.run, (course.keys, course.hyper)), (data, validation, jnp.asarray(count, jnp.int32))
     run, rows = course.program.advance(own, shared)
     new = {name: np.asarray(values)[..., :count] for name, values in rows.items()}
     if course.seed is None and count and int(run.diverged_epoch):
@@ -142,7 +143,7 @@ def _before_it_diverged(course: Course, run: Run) -> Run:
     ended = run
     while int(run.diverged_epoch):
         ended, good = run, jnp.asarray(int(run.diverged_epoch) - 1 - course.done, jnp.int32)
-        run, _ = course.program.advance((course.run, course.keys, course.hyper), (data, validation, good))
+        run, _ = course.program.advance((course.run, (course.keys, course.hyper)), (data, validation, good))
     return run._replace(diverged_epoch=ended.diverged_epoch, diverged_step=ended.diverged_step, training=ended.training)
 
 

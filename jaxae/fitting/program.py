@@ -65,8 +65,8 @@ def programs(
         run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, jnp.asarray(True))
         return jax.tree.map(_strong, run), keys
 
-    def advance(own: tuple[Run, Keys, dict[str, Array]], shared: tuple[Batch, Batch | None, Array]) -> Any:
-        run, keys, hyper = own
+    def advance(own: tuple[Run, tuple[Keys, dict[str, Array]]], shared: tuple[Batch, Batch | None, Array]) -> Any:
+        run, (keys, hyper) = own
         data, validation, count = shared
         learner = factory(**hyper)
 
