@@ -146,11 +146,13 @@ class Fit:
         self.system, self.members, self.chunk = system, members or 1, chunk
         self.model = system.model()
         self.data = system.data()
-        devices = jax.device_count()
+        devices = min(jax.device_count(), members or 1)
         self.population: dict[str, Any] = {}
         if members is not None:
             axes = (jax.sharding.AxisType.Auto,)
-            mesh = jax.make_mesh((devices,), ("members",), axis_types=axes) if devices > 1 else None
+            mesh = None
+            if devices > 1:
+                mesh = jax.make_mesh((devices,), ("members",), axis_types=axes, devices=jax.devices()[:devices])
             self.population = {"seeds": members, "mesh": mesh, "chunk": chunk}
 
     def _fit(self, epochs: int) -> Any:

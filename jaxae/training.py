@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.threefry import unrolled
 from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
 
 __all__ = ["check_run", "epoch", "initialise", "run", "start", "train"]
@@ -70,6 +71,7 @@ def epoch(
     """
     n = len(data.x)
     steps = n // batch_size
+    step_key = unrolled(step_key)
 
     def step(state: TrainState, batch: Batch, own_key: Key) -> tuple[TrainState, Metrics]:
         variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, own_key)
