@@ -3,7 +3,12 @@
 import functools
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +18,10 @@ import pytest
 from jax.sharding import AxisType
 
 import jaxae as ja
+from jaxae.checkpoint import Keep, Steps
 from jaxae.distributions import per_example
-from jaxae.fitting import drive
+from jaxae.fitting import course, resume
+from jaxae.fitting.resume import CHANGEABLE
 
 ROWS, FEATURES, BATCH, STEPS = 24, 5, 8, 3
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (ROWS, FEATURES)))
@@ -541,7 +548,7 @@ def test_a_fit_that_goes_on_compiles_nothing_once_it_trains(tmp_path, given):
         fit(epochs=8, checkpoint=tmp_path / "fit", progress=lambda _: seen.append(len(compiled)), **given)
     finally:
         jax.monitoring.clear_event_listeners()
-    assert len(seen) > 1 and set(seen) == {len(compiled)}
+    assert len(seen) > 1 and len(set(seen)) == 1
 
 
 def test_what_diverged_stays_so(tmp_path):
@@ -556,107 +563,201 @@ def test_what_diverged_stays_so(tmp_path):
     same_fit(fitted, whole)
 
 
-def test_a_fit_that_was_killed_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(drive, "SAVE_SECONDS", 0.0)
-    epochs = []
+def test_a_fit_that_was_killed_goes_on(tmp_path):
+    epochs, given = [], {"checkpoint": tmp_path / "fit", "keep": Keep(seconds=0), **SCORED}
 
     def kill(progress):
         epochs.append(progress.epoch)
         if progress.epoch > 10:
             raise KeyboardInterrupt
 
-    path = tmp_path / "fit"
     with pytest.raises(KeyboardInterrupt):
-        fit(epochs=30, checkpoint=path, progress=kill, **SCORED)
-    assert 0 < ja.checkpoint.load(path).history["loss"].shape[-1] < 30
+        fit(epochs=30, progress=kill, **given)
     killed = len(epochs)
-    fitted = fit(epochs=30, checkpoint=path, progress=lambda progress: epochs.append(progress.epoch), **SCORED)
+    fitted = fit(epochs=30, progress=lambda progress: epochs.append(progress.epoch), **given)
     same_fit(fitted, fit(epochs=30, **SCORED))
     # It did not begin anew.
-    assert epochs[killed] == 0 and epochs[killed + 1] > epochs[killed - 2]
+    assert epochs[killed] == 0 and epochs[killed + 1] > epochs[killed - 3]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_stops_a_fit_once_it_is_saved(tmp_path, name):
+    before = signal.getsignal(getattr(signal, name))
+
+    def told(progress):
+        if progress.epoch:
+            signal.raise_signal(getattr(signal, name))
+
+    with pytest.raises(SystemExit, match=f"{name} stopped the fit after epoch 1 of 30, saved in .*fit") as stopped:
+        fit(epochs=30, checkpoint=tmp_path / "fit", progress=told)
+    assert stopped.value.code == 75
+    assert saved_epochs(tmp_path / "fit") == [1]
+    assert signal.getsignal(getattr(signal, name)) is before
+    same_fit(fit(epochs=30, checkpoint=tmp_path / "fit"), fit(epochs=30))
+
+
+def test_a_second_signal_acts_at_once(tmp_path):
+    def told(progress):
+        if progress.epoch:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(epochs=30, checkpoint=tmp_path / "fit", progress=told)
+
+
+def saved_epochs(folder):
+    return Steps(folder, Keep()).epochs()
+
+
+def test_saves_are_kept_as_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "CHUNK_EPOCHS", 1)
+    monkeypatch.setattr(Steps, "saving", False)  # a chunk waits for the save before it
+    # The score of this learner falls for 4 epochs, and rises from there on.
+    rising = ja.descend(squared(), optax.sgd(lambda step: jnp.where(step < 4 * STEPS, 0.05, -0.05)))
+    given = {"learner": rising, "epochs": 11, **SCORED}
+    for keep, expected in (
+        (Keep(seconds=0, last=1, best=0), [11]),
+        (Keep(seconds=0, last=2, best=0), [10, 11]),
+        (Keep(seconds=0, last=1, best=1), [4, 11]),
+        (Keep(seconds=1e9, last=1, best=0, every=3), [3, 6, 9, 11]),
+    ):
+        fit(checkpoint=tmp_path / repr(keep), keep=keep, **given)
+        assert saved_epochs(tmp_path / repr(keep)) == expected
+
+
+def test_a_chunk_ends_where_a_save_is_to_stay(tmp_path):
+    fit(epochs=23, checkpoint=tmp_path, keep=Keep(every=10))
+    assert saved_epochs(tmp_path) == [10, 20, 23]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, grid):
     folder = tmp_path_factory.mktemp("saved")
     fit(checkpoint=folder / "single", epochs=1, **SCORED)
-    fitted = fit(learner, hparams=grid, seeds=2, lanes=2, checkpoint=folder / "many", epochs=1)
-    ja.checkpoint.save(fitted.take(0), folder / "taken")
+    fit(learner, hparams=grid, seeds=2, lanes=2, checkpoint=folder / "many", epochs=1)
     return folder
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "names"),
     [
-        ({"key": jax.random.key(8)}, "another key"),
-        ({"batch_size": 7}, "another batch_size"),
-        ({"data": ja.Batch(DATA.x.at[3, 2].add(1e-3))}, "another data"),
-        ({"validation": ja.Batch(VALID.x[1:])}, "another data"),
-        ({"validation": None, "score": None}, "another data"),
-        ({"patience": 3}, "another patience"),
-        ({"seeds": 1}, "other seeds"),
-        ({"learner": learner, "hparams": {"lr": [0.1]}}, "other hparams"),
+        ({"key": jax.random.key(8)}, ["key"]),
+        ({"batch_size": 7}, ["batch_size", "program"]),
+        ({"data": ja.Batch(DATA.x.at[3, 2].add(1e-3))}, ["data"]),
+        ({"validation": ja.Batch(VALID.x[1:])}, ["data", "program"]),
+        ({"validation": None, "score": None}, ["data", "program"]),
+        ({"patience": 3}, ["patience", "program"]),
+        ({"seeds": 1}, ["seeds"]),
+        ({"learner": ja.descend(squared(), optax.sgd(0.06, momentum=0.9))}, ["program"]),
+        ({"learner": learner, "hparams": {"lr": [0.1]}}, ["hparams"]),
     ],
-    ids=lambda given: "" if isinstance(given, str) else next(iter(given)),
+    ids=lambda given: "" if isinstance(given, list) else next(iter(given)),
 )
-def test_a_checkpoint_of_another_fit_is_refused(saved, given, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_checkpoint_of_another_fit_is_refused(saved, given, names):
+    with pytest.raises(ValueError, match="holds a fit with another") as refused:
         fit(**{**SCORED, "checkpoint": saved / "single", **given})
+    assert all(f"{name} (" in str(refused.value) for name in names)
+    assert ("accept=" in str(refused.value)) == (set(names) <= set(CHANGEABLE))
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "name"),
     [
-        ({"hparams": ja.grid(lr=[0.01, 0.05, 0.2])}, "other hparams"),
-        ({"hparams": ja.grid(lr=[0.01, 0.05])}, "other hparams"),
-        ({"seeds": 1, "hparams": ja.grid(lr=[0.01, 0.01, 0.05, 0.05, 0.1, 0.1])}, "other seeds"),
-        ({"lanes": 3}, "another lanes"),
+        ({"hparams": ja.grid(lr=[0.01, 0.05, 0.2])}, "hparams"),
+        ({"hparams": ja.grid(lr=[0.01, 0.05])}, "hparams"),
+        ({"seeds": 1, "hparams": ja.grid(lr=[0.01, 0.01, 0.05, 0.05, 0.1, 0.1])}, "seeds"),
+        ({"lanes": 3}, "lanes"),
     ],
 )
-def test_a_checkpoint_of_another_population_is_refused(saved, given, message):
+def test_a_checkpoint_of_another_population_is_refused(saved, given, name):
     many = {"hparams": ja.grid(lr=[0.01, 0.05, 0.1]), "seeds": 2, "lanes": 2, "checkpoint": saved / "many"}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"another .*{name} \("):
         fit(learner, **{**many, **given})
 
 
-def test_a_member_that_was_taken_out_is_no_checkpoint_of_a_single_run(saved):
-    with pytest.raises(ValueError, match="another lanes"):
-        fit(checkpoint=saved / "taken")
+def test_what_is_accepted_may_differ(saved, tmp_path):
+    shutil.copytree(saved / "single", tmp_path / "fit")
+    other = ja.Batch(DATA.x + 1)
+    fitted = fit(checkpoint=tmp_path / "fit", epochs=3, data=other, accept=["data"], **SCORED)
+    # The first epoch is that of the other data, the others are not.
+    whole = fit(epochs=3, **SCORED)
+    assert fitted.history["loss"][0] == whole.history["loss"][0]
+    assert not np.isclose(fitted.history["loss"][1:], whole.history["loss"][1:]).any()
+
+
+def test_other_versions_are_refused_and_accepted(saved, tmp_path, monkeypatch):
+    shutil.copytree(saved / "single", tmp_path / "fit")
+    given = {"checkpoint": tmp_path / "fit", "epochs": 1, **SCORED}
+    monkeypatch.setattr(resume, "__version__", "9.9")
+    with pytest.raises(ValueError, match=r"another jaxae \(.*, now 9\.9\)"):
+        fit(**given)
+    fit(accept=["jaxae"], **given)
 
 
 def test_a_checkpoint_of_other_arrays_is_refused(saved):
-    class Longer(Line):
-        def init(self, key, x, cond=None):
-            return super().init(key, jnp.concatenate([x, x], -1))
-
-    given = {"key": key(), "epochs": 5, "batch_size": BATCH, "progress": False, "checkpoint": saved / "single"}
-
-    def objective(variables, batch, key):
-        return squared()({"params": {**variables["params"], "w": variables["params"]["w"][:5]}}, batch, key)
-
-    def score(variables, batch, key=None):
-        return errors({"params": {**variables["params"], "w": variables["params"]["w"][:5]}}, batch)
-
-    longer = ja.descend(objective, optax.sgd(0.05, momentum=0.9))
-    with pytest.raises(ValueError, match="another model"):
-        ja.fit(Longer(), longer, DATA, validation=VALID, score=score, **given)
-    with pytest.raises(ValueError, match="does not fit this learner"):
-        fit(ja.descend(squared(), optax.adam(0.1)), checkpoint=saved / "single", **SCORED)
+    with pytest.raises(ValueError, match=r"another model: state/opt_state\S* is .*missing"):
+        fit(ja.descend(squared(), optax.adam(0.1)), checkpoint=saved / "single", accept=["program"], **SCORED)
 
 
-def test_fewer_epochs_than_were_trained_cannot_be_given_back(saved, tmp_path):
+def test_fewer_epochs_than_were_trained_cannot_be_given_back(tmp_path):
     path = tmp_path / "fit"
     fit(epochs=3, checkpoint=path)
     with pytest.raises(ValueError, match="3 epochs, more than the 2 asked for"):
         fit(epochs=2, checkpoint=path)
 
 
-def test_a_damaged_checkpoint_is_refused(saved, tmp_path):
-    content = bytearray((saved / "single").read_bytes())
-    content[-3] ^= 1
-    (tmp_path / "fit").write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged"):
-        fit(checkpoint=tmp_path / "fit", **SCORED)
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"keep": Keep()}, ValueError, "keep was given without a checkpoint"),
+        ({"accept": ["data"]}, ValueError, "accept was given without a checkpoint"),
+        ({"checkpoint": "PATH", "accept": ["key"]}, ValueError, "no change to accept 'key'"),
+        ({"checkpoint": "PATH", "keep": 3}, TypeError, "keep is 3"),
+        ({"checkpoint": "PATH", "keep": Keep(last=0)}, ValueError, "last of keep is 0"),
+        ({"checkpoint": "PATH", "keep": Keep(best=-1)}, ValueError, "best of keep is -1"),
+        ({"checkpoint": "PATH", "keep": Keep(every=0)}, ValueError, "every of keep is 0"),
+        ({"checkpoint": "PATH", "keep": Keep(seconds=float("nan"))}, ValueError, "seconds of keep is nan"),
+    ],
+)
+def test_what_saving_refuses(tmp_path, given, error, words):
+    given = {name: tmp_path / "fit" if value == "PATH" else value for name, value in given.items()}
+    with pytest.raises(error, match=words):
+        fit(**given)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"something else than a saved fit, notes\.txt"):
+        fit(checkpoint=tmp_path)
+    with pytest.raises(ValueError, match=r"notes\.txt is a file"):
+        fit(checkpoint=tmp_path / "notes.txt")
+
+
+def test_a_save_that_fails_is_told_and_the_fit_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "CHUNK_EPOCHS", 1)
+    monkeypatch.setattr(Steps, "saving", False)  # a chunk waits for the save before it
+    save, given = Steps.save, {"keep": Keep(seconds=0, last=9), "epochs": 5}
+
+    def full(self, epoch, *rest):
+        if epoch == 3:
+            raise OSError(28, "No space left on device")
+        save(self, epoch, *rest)
+
+    monkeypatch.setattr(Steps, "save", full)
+    with pytest.warns(RuntimeWarning, match=r"saving epoch 3 in .* failed .*No space left.*epoch 2, is as it was"):
+        fitted = fit(checkpoint=tmp_path / "fit", **given)
+    same_fit(fitted, fit(epochs=5))
+    assert saved_epochs(tmp_path / "fit") == [1, 2, 4, 5]
+
+
+def test_the_program_is_told_by_the_same_digest_in_every_process(saved):
+    """Else nothing would go on after a process has ended."""
+    code = (
+        "import sys; sys.path.insert(0, '.'); import tests.test_fitting as t, jax; "
+        f"t.fit(checkpoint={str(saved / 'single')!r}, epochs=1, **t.SCORED)"
+    )
+    subprocess.run([sys.executable, "-c", "import tests.conftest; " + code], check=True, cwd=Path(__file__).parents[1])
 
 
 # What no fit begins with

@@ -271,10 +271,8 @@ def test_warnings_of_hyperband_name_members_among_all_brackets():
     assert "key" not in found.record
 
 
-def test_no_fit_goes_on_from_a_search(tmp_path):
+def test_a_search_comes_back_from_its_file(tmp_path):
     given = {"hparams": {"lr": RATES[:4]}, "lanes": 1}
     ja.checkpoint.save(halving(**given), tmp_path / "found.safetensors")
-    with pytest.raises(ValueError, match="holds the result of a search"):
-        ja.fit(Line(), learner, DATA, key=key(), epochs=9, checkpoint=tmp_path / "found.safetensors", **given, **COMMON)
     loaded = ja.checkpoint.load(tmp_path / "found.safetensors")
     assert sorted(loaded.status.dropped_epoch.tolist()) == [0, 0, 1, 1] or loaded.status.dropped_epoch.any()

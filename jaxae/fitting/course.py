@@ -20,7 +20,8 @@ __all__ = ["Course", "Program", "advanced", "begun", "compiled", "only", "packed
 CHUNK_SECONDS = 1.0
 """What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
 CHUNK_EPOCHS = 1024
-"""The most epochs of a chunk: the length of the history's buffer on the device."""
+"""The most epochs of a chunk: the length of the history's buffer on the device, whatever epochs are asked for, so that
+one program serves any number of them."""
 
 
 class Program(NamedTuple):
@@ -30,6 +31,7 @@ class Program(NamedTuple):
         begin: (key, hyperparameters), data -> run, keys; of every member where there are several.
         advance: (run, (keys, hyperparameters)), (data, validation, epochs) -> run, history of so many epochs. Of
             several members the run that was given is used up.
+        member: what `advance` does to a single member, not compiled.
         data: training rows, on the device.
         validation: held-out rows, or None.
         batch_size: rows per step.
@@ -38,6 +40,7 @@ class Program(NamedTuple):
 
     begin: Callable[..., tuple[Run, Keys]]
     advance: Callable[..., tuple[Run, dict[str, Array]]]
+    member: Callable[..., tuple[Run, dict[str, Array]]]
     data: Batch
     validation: Batch | None
     batch_size: int
@@ -89,12 +92,12 @@ def program(
 ) -> Program:
     """Return what trains one run, or many."""
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
-    begin, advance = programs(model, factory, score, batch_size, min(epochs, CHUNK_EPOCHS), patience, not many)
+    begin, member = programs(model, factory, score, batch_size, CHUNK_EPOCHS, patience, not many)
     if many:
-        begin, advance = spread(begin, mesh, lanes), spread(advance, mesh, lanes, in_place=True)
+        begin, advance = spread(begin, mesh, lanes), spread(member, mesh, lanes, in_place=True)
     else:
-        begin, advance = jax.jit(begin), jax.jit(advance)
-    return Program(begin, advance, data, validation, batch_size, epochs)
+        begin, advance = jax.jit(begin), jax.jit(member)
+    return Program(begin, advance, member, data, validation, batch_size, epochs)
 
 
 def begun(program: Program, key: Key, hyper: dict[str, Array], seed: np.ndarray | None) -> Course:
@@ -109,10 +112,14 @@ def compiled(course: Course) -> Course:
     return jax.block_until_ready(_chunk(course, 0))
 
 
-def advanced(course: Course, epochs: int, after: Callable[[Course], None]) -> Course:
-    """Return the course after so many epochs in all, or when no member trains any more; `after` sees every chunk."""
+def advanced(course: Course, epochs: int, after: Callable[[Course], None], every: int | None = None) -> Course:
+    """Return the course after so many epochs in all, or when no member trains any more.
+
+    `after` sees it after every chunk, and a chunk ends at every epoch that is a multiple of `every`.
+    """
     while course.done < epochs and np.asarray(course.run.training).any():
-        count, began = min(course.length, epochs - course.done), time.perf_counter()
+        left = epochs - course.done if every is None else min(epochs - course.done, every - course.done % every)
+        count, began = min(course.length, left), time.perf_counter()
         course = _chunk(course, count)
         seconds = time.perf_counter() - began
         length = min(CHUNK_EPOCHS, max(1, round(count * min(4.0, CHUNK_SECONDS / seconds))))

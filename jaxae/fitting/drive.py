@@ -2,28 +2,25 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxae import checkpoint as files
 from jaxae import checks
+from jaxae.checkpoint import Keep, Steps
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
-from jaxae.fitting.resume import in_place_of, resumed
+from jaxae.fitting.resume import Saves, identity, resumed
+from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
 from jaxae.types import Array, Batch, Key, Learner, Score
 
 __all__ = ["fit"]
-
-SAVE_SECONDS = 60.0
-"""Between two saves of a checkpoint at least."""
 
 
 def fit(
@@ -43,6 +40,8 @@ def fit(
     score: Score | None = None,
     patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    keep: Keep | None = None,
+    accept: Sequence[str] = (),
     progress: bool | Callable[[Progress], None] = True,
 ) -> Fit:
     """Return a trained model, or a population of them, from one compiled program.
@@ -72,14 +71,20 @@ def fit(
         score: (variables, batch, key) -> (rows,) values whose mean ranks the epochs, smaller is better:
             `score(model, loss)`. It is given with validation, and only then.
         patience: stop a run after this many epochs without a better validation; None never stops early.
-        checkpoint: file to which the fit is saved now and then and at the end; where it exists already the fit goes
-            on from it, to the same bits.
+        checkpoint: folder in which the fit is saved now and then, in the background, and at its end; where it was saved
+            there already it goes on, to the same bits on as many devices, and in lanes on any. SIGTERM or SIGINT then
+            stops it at the end of a chunk, saved.
+        keep: how often it is saved, and which saves stay; None is `checkpoint.Keep()`: every minute, the last two and
+            the best.
+        accept: what may differ from the saved fit, of data, program (model, loss, optimizer), patience, and the
+            versions jax and jaxae; the arrays must still fit.
         progress: True prints, False does not, and a function is called with a `Progress` after every chunk.
 
     Raises:
         TypeError: for a legacy key, data that are no Batch or no floats, and counts that are no whole numbers.
         ValueError: for counts out of range, data that are not finite (naming row and column), hparams that the factory
-            does not take, and arguments that need another.
+            does not take, arguments that need another, and a checkpoint of another fit or one that is damaged.
+        Stopped: a SystemExit with status 75, where a signal stopped a fit with a checkpoint.
 
     Examples:
         >>> import jax, jax.numpy as jnp, jaxae as ja, optax
@@ -102,6 +107,10 @@ def fit(
         checks.whole("chunk", chunk)
         if checkpoint is not None:
             raise ValueError("chunk and checkpoint were both given, but a checkpoint holds all members: leave one out")
+    if checkpoint is None and (keep is not None or accept):
+        name = "keep" if keep is not None else "accept"
+        raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
+    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep)
     trains = program(
         model,
         factory,
@@ -120,7 +129,7 @@ def fit(
     if chunk is not None and seed is not None and chunk < len(seed):
         fitted = _in_chunks(trains, key, hyper, seed, chunk, watch, record)
     else:
-        fitted = _together(trains, key, hyper, seed, watch, record, checkpoint, learner, patience)
+        fitted = _together(trains, key, hyper, seed, watch, record, steps, accept)
     warn_of(fitted)
     return fitted
 
@@ -132,30 +141,39 @@ def _together(
     seed: np.ndarray | None,
     watch: Watch,
     record: dict[str, Any],
-    checkpoint: str | os.PathLike[str] | None,
-    learner: Any,
-    patience: int | None,
+    steps: Steps | None,
+    accept: Sequence[str],
 ) -> Fit:
     course = begun(trains, key, hyper, seed)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run, history = resumed(files.load(checkpoint, learner), checkpoint, record, hyper, seed, patience)
-        run = in_place_of(course.run, run, checkpoint)
-        course = course._replace(run=run, history=history, done=int(np.max(run.epochs)))
-    watch.compiled(course)
-    saved = time.perf_counter()
+    saves, every, about = None, None, ""
+    if steps is not None:
+        own = identity(course, trains.member, record, accept)
+        course = resumed(course, steps, own, accept)
+        saves, every = Saves(steps, own), steps.keep.every
+        about = f"on from epoch {course.done}" if course.done else ""
+    watch.compiled(course, about)
 
     def after(course: Course) -> None:
-        nonlocal saved
         watch.after(course)
-        if checkpoint is not None and time.perf_counter() - saved > SAVE_SECONDS:
-            files.save(packed(course, {**record, **watch.seconds()}), checkpoint)
-            saved = time.perf_counter()
+        if saves is not None:
+            saves.after(course)
+            if told:
+                _stop(saves, course, told[0])
 
-    course = advanced(course, trains.epochs, after)
-    fitted = filled_up(packed(course, {**record, **watch.seconds()}), trains.epochs)
-    if checkpoint is not None:
-        files.save(fitted, checkpoint)
-    return fitted
+    with listening(saves is not None) as told:
+        course = advanced(course, trains.epochs, after, every)
+        if saves is not None:
+            saves.last(course)
+            saves.steps.close()
+    return filled_up(packed(course, {**record, **watch.seconds()}), trains.epochs)
+
+
+def _stop(saves: Saves, course: Course, signal: str) -> None:
+    at, folder = f"epoch {course.done} of {course.program.epochs}", saves.steps.folder
+    if not saves.last(course):
+        raise OSError(f"{signal} stopped the fit after {at}, but it could not be saved in {folder}")
+    saves.steps.close()
+    raise Stopped(f"{signal} stopped the fit after {at}, saved in {folder}: the same call goes on from there")
 
 
 def _in_chunks(

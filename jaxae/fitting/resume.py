@@ -1,86 +1,217 @@
-"""A run as it was when it was saved."""
+"""A run as it was when it was saved: what is saved of it, and how it goes on from there."""
 
-import os
-from collections.abc import Mapping
+import hashlib
+import re
+import time
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxae import __version__, checks
+from jaxae.checkpoint import DamagedError, Steps
+from jaxae.fitting.course import Course
 from jaxae.fitting.program import Run
-from jaxae.result import Fit
-from jaxae.types import Array
 
-__all__ = ["in_place_of", "resumed"]
+__all__ = ["CHANGEABLE", "Saves", "identity", "resumed"]
+
+CHANGEABLE = ("data", "program", "jax", "jaxae", "patience")
+"""What may differ from the saved fit where that is accepted; of anything else, no arrays would fit."""
 
 
-def resumed(
-    saved: Fit,
-    path: str | os.PathLike[str],
-    record: dict[str, Any],
-    hyper: Mapping[str, Array],
-    seed: np.ndarray | None,
-    patience: int | None,
-) -> tuple[Run, dict[str, np.ndarray]]:
-    """Return a run as it was when it was saved, or refuse one that was another run."""
-    if {"rungs", "brackets", "exchanges"} & saved.record.keys():
-        raise ValueError(
-            f"{path} holds the result of a search, whose members trained for different numbers of epochs, so no fit "
-            "goes on from it: give another file"
+class Saves:
+    """Saves a course now and then, and says when that fails; a fit goes on without."""
+
+    def __init__(self, steps: Steps, identity: Mapping[str, Any]) -> None:
+        self.steps, self.identity = steps, identity
+        self._since = time.perf_counter()
+
+    def after(self, course: Course) -> None:
+        """Save a course after a chunk, where it is time to."""
+        every = self.steps.keep.every
+        due = time.perf_counter() - self._since >= self.steps.keep.seconds and not self.steps.saving
+        if due or (every is not None and course.done % every == 0):
+            self._begin(course)
+        elif not self.steps.saving:
+            self._finished()
+
+    def last(self, course: Course) -> bool:
+        """Save a course where it ends, and return whether all of it is on the disk."""
+        self._finished()
+        if course.done not in self.steps.epochs():
+            self._begin(course)
+            self._finished()
+        return course.done in self.steps.epochs()
+
+    def _begin(self, course: Course) -> None:
+        self._finished()
+        self._since = time.perf_counter()
+        try:
+            self.steps.save(course.done, named(course), self.identity, _value(course))
+        except OSError as error:
+            self._failed(course.done, error)
+
+    def _finished(self) -> None:
+        try:
+            self.steps.finished()
+        except OSError as error:
+            self._failed(None, error)
+
+    def _failed(self, epoch: int | None, error: OSError) -> None:
+        what = "the last save" if epoch is None else f"saving epoch {epoch}"
+        kept = self.steps.epochs()
+        warnings.warn(
+            f"{what} in {self.steps.folder} failed ({error}); the fit goes on, and what was saved before, "
+            f"{'epoch ' + str(kept[-1]) if kept else 'nothing'}, is as it was: make room, or give another folder",
+            RuntimeWarning,
+            stacklevel=2,
         )
-    for name in ("batch_size", "patience", "lanes", "key", "data", "member"):
-        before, now = saved.record.get(name), record.get(name)
-        if before != now:
+
+
+def identity(
+    course: Course, member: Callable[..., Any], record: Mapping[str, Any], accept: Collection[str]
+) -> dict[str, Any]:
+    """Return what a fit must have in common with one that it goes on from, in JSON types.
+
+    Args:
+        course: before its first epoch.
+        member: what advances one of its members.
+        record: how the fit runs.
+        accept: what may differ, of `CHANGEABLE`.
+
+    Raises:
+        ValueError: if accept names anything else.
+    """
+    for name in accept:
+        checks.known("change to accept", (name,), CHANGEABLE)
+    names = ("batch_size", "patience", "lanes", "key", "data")
+    return {
+        **{name: record[name] for name in names},
+        "hparams": {name: np.asarray(column).tolist() for name, column in course.hyper.items()},
+        "seeds": None if course.seed is None else course.seed.tolist(),
+        "program": _fingerprint(course, member),
+        "jax": jax.__version__,
+        "jaxae": __version__,
+        "devices": len(record["devices"]),
+    }
+
+
+def _fingerprint(course: Course, member: Callable[..., Any]) -> str:
+    """Return a digest of what a member computes: of another model, loss or optimizer it is another."""
+    own = (course.run, (course.keys, course.hyper))
+    shared = (course.program.data, course.program.validation, jnp.zeros((), jnp.int32))
+    own, shared = (jax.tree.map(jax.typeof, tree) for tree in (own, shared))
+    if course.seed is not None:
+        own = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), own)
+    traced = jax.make_jaxpr(member)(own, shared)
+    # Where functions lie in memory is another place in every process.
+    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr)).encode())
+    for constant in traced.consts:
+        digest.update(np.asarray(constant).tobytes())
+    return digest.hexdigest()
+
+
+def named(course: Course) -> dict[str, Any]:
+    """Return every array that a course needs to go on, by name."""
+    arrays = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(course.run):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        arrays[name] = jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
+    return {**arrays, **{f"history/{name}": values for name, values in course.history.items()}}
+
+
+def resumed(course: Course, steps: Steps, own: Mapping[str, Any], accept: Collection[str]) -> Course:
+    """Return a course as it was when it was saved last; where that is damaged, the time before.
+
+    Args:
+        course: before its first epoch.
+        steps: where it was saved.
+        own: its `identity`.
+        accept: what may differ from the saved one.
+
+    Raises:
+        DamagedError: if nothing that was saved can be read.
+        ValueError: if what was saved is another fit.
+    """
+    worst: DamagedError | None = None
+    for epoch in reversed(steps.epochs()):
+        try:
+            found = _at(course, steps, epoch, own, accept)
+        except DamagedError as error:
+            warnings.warn(f"{error}; the save before it is tried", RuntimeWarning, stacklevel=2)
+            worst = worst or error
+        else:
+            return found
+    if worst is not None:
+        raise worst
+    return course
+
+
+def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept: Collection[str]) -> Course:
+    about, path = steps.about(epoch), steps.folder
+    _compare(about["record"], own, path, accept)
+    if epoch > course.program.epochs:
+        raise ValueError(
+            f"{path} holds a fit of {epoch} epochs, more than the {course.program.epochs} asked for: give another "
+            "folder, or at least as many epochs"
+        )
+    fresh = named(course._replace(history={}))
+    expected = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in fresh.items()}
+    saved = {name: each[:2] for name, each in about["arrays"].items()}
+    history = {name: each for name, each in saved.items() if name.startswith("history/")}
+    for name in dict.fromkeys([*expected, *(name for name in saved if name not in history)]):
+        if saved.get(name) != expected.get(name):
             raise ValueError(
-                f"{path} holds a fit with another {name} ({before}, now {now}): give "
-                "another file, or the arguments of that fit to go on with it"
+                f"{path} holds a fit of another model: {name} is {_said(saved.get(name))} there and "
+                f"{_said(expected.get(name))} here; give another folder, or the model and learner of that fit"
             )
-    same = saved.hparams.keys() == hyper.keys() and all(
-        np.array_equal(saved.hparams[name], hyper[name]) for name in hyper
-    )
-    if not same:
-        raise ValueError(f"{path} holds a fit with other hparams: give another file, or the hparams of that fit")
-    if not np.array_equal(saved.seeds, seed):  # type: ignore[arg-type]  # None is equal to None
-        raise ValueError(f"{path} holds a fit with other seeds: give another file, or the seeds of that fit")
-    if saved.record["epochs"] > record["epochs"]:
-        raise ValueError(
-            f"{path} holds a fit of {saved.record['epochs']} epochs, more than the {record['epochs']} asked for: give "
-            "another file, or at least as many epochs"
+    like = {**fresh, **{name: np.zeros(*each) for name, each in history.items()}}
+    arrays = steps.read(epoch, like)
+    rows = {name.removeprefix("history/"): np.asarray(arrays[name]) for name in history}
+    if own["devices"] != about["record"]["devices"] and own["lanes"] is None and own["seeds"] is not None:
+        warnings.warn(
+            f"{path} was saved on {about['record']['devices']} devices and goes on on {own['devices']}: it equals the "
+            "uninterrupted fit to rounding, not to the bit; lanes=... would keep the bits",
+            RuntimeWarning,
+            stacklevel=2,
         )
-    epochs, best_epoch, diverged_epoch, diverged_step = map(jnp.asarray, saved.status[:4])
-    validated = "validation" in saved.history
-    best_loss = np.full(np.shape(epochs), np.inf, jnp.asarray(0.0).dtype)
-    if validated:
-        found = np.take_along_axis(
-            saved.history["validation"], np.maximum(saved.status.best_epoch, 1)[..., None] - 1, -1
-        )
-        best_loss = np.where(saved.status.best_epoch > 0, found[..., 0], best_loss)
-    training = diverged_epoch == 0
-    if patience is not None:
-        training &= epochs - best_epoch < patience
-    best = jax.tree.map(jnp.asarray, saved.variables) if validated else None
-    state = jax.tree.map(jnp.asarray, saved.state)
-    run = Run(
-        state,
-        best,
-        jnp.asarray(best_loss),
-        best_epoch if validated else jnp.zeros_like(best_epoch),
-        epochs,
-        diverged_epoch,
-        diverged_step,
-        training,
-    )
-    return run, saved.history
+    return course._replace(run=_in_place_of(course.run, arrays), history=rows, done=epoch)
 
 
-def in_place_of(run: Run, saved: Run, path: str | os.PathLike[str]) -> Run:
-    """Return the saved run on the devices of the fresh one, or refuse one of other arrays."""
-    arrays = [
-        [(path, leaf.shape, leaf.dtype) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-        for tree in (run, saved)
-    ]
-    if arrays[0] != arrays[1]:
-        raise ValueError(f"{path} holds a fit of another model: give another file, or the model of that fit")
-    # Where the fresh run is bound to no device the saved one must not be either, or it would be compiled for anew.
-    return jax.tree.map(lambda new, old: jax.device_put(new, old.sharding if old.committed else None), saved, run)
+def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:
+    changed = [name for name in own if name != "devices" and saved.get(name) != own[name] and name not in accept]
+    if not changed:
+        return
+    where = [f"{name} ({saved.get(name)!s:.40}, now {own[name]!s:.40})" for name in changed]
+    takes = [name for name in changed if name in CHANGEABLE]
+    advice = "give another folder, or the arguments of that fit to go on with it"
+    if takes == changed:
+        advice += f"; or accept={tuple(takes)!r} to go on all the same"
+    raise ValueError(f"{path} holds a fit with another {', '.join(where)}: {advice}")
+
+
+def _said(array: Any) -> str:
+    return "missing" if array is None else f"{array[1]}{tuple(array[0])}"
+
+
+def _in_place_of(run: Run, arrays: Mapping[str, Any]) -> Run:
+    """Return the saved run on the devices of the fresh one."""
+
+    def one(path: Any, fresh: Any) -> Any:
+        leaf = arrays[jax.tree_util.keystr(path, simple=True, separator="/")]
+        if not fresh.committed:
+            # Where the fresh run is bound to no device the saved one must not be either, or it is compiled for anew.
+            leaf = jnp.asarray(np.asarray(leaf))
+        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(fresh)) if checks.is_key(fresh) else leaf
+
+    return jax.tree_util.tree_map_with_path(one, run)
+
+
+def _value(course: Course) -> float:
+    """Return what tells how good a course is at its last epoch: of its best member."""
+    name = "validation" if "validation" in course.history else "loss"
+    values = np.atleast_2d(course.history.get(name, np.full((1, 1), np.nan)))[:, -1]
+    return float(np.min(values[np.isfinite(values)], initial=np.inf))

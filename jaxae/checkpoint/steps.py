@@ -1,0 +1,267 @@
+"""A fit while it trains, as steps in a folder that Orbax keeps; every array has a checksum, which Orbax's do not.
+
+A step is an epoch at whose end the fit was saved. It appears under its number when all of it is on the disk, so what is
+there is whole, whenever the process was killed.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxae import checks
+from jaxae.types import Array
+
+__all__ = ["DamagedError", "Keep", "Steps"]
+
+FORMAT = "jaxae.steps"
+VERSION = 1
+UNFINISHED = ".orbax-checkpoint-tmp"
+
+
+class DamagedError(ValueError):
+    """What was saved cannot be read as it was written."""
+
+
+class Keep(NamedTuple):
+    """How often a fit is saved while it trains, and which of its saves stay.
+
+    Attributes:
+        seconds: between two saves at least; the end is always saved.
+        last: so many of the newest stay, ≥ 1.
+        best: so many of the best stay, by the least validation, or loss without validation, of any member.
+        every: the epochs that are multiples of this are saved, and stay; None has none.
+    """
+
+    seconds: float = 60.0
+    last: int = 2
+    best: int = 1
+    every: int | None = None
+
+
+class Steps:
+    """The saves of one fit.
+
+    Saving goes on in the background, one save at a time; `finished` says when it is over, and how it ended.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: Keep) -> None:
+        """Look at a folder; nothing is written yet.
+
+        Args:
+            folder: of a fit that was saved before, or one that is empty or not there.
+            keep: which saves stay.
+
+        Raises:
+            TypeError, ValueError: if the folder is a file, holds anything else or cannot be written to, or keep is not
+                as `Keep` says.
+        """
+        if not isinstance(keep, Keep):
+            raise TypeError(f"keep is {keep!r}, but must be a Keep: ja.checkpoint.Keep(last=3)")
+        checks.whole("last of keep", keep.last)
+        checks.whole("best of keep", keep.best, low=0)
+        if keep.every is not None:
+            checks.whole("every of keep", keep.every)
+        if not keep.seconds >= 0:
+            raise ValueError(f"seconds of keep is {keep.seconds}, but must be ≥ 0")
+        self.folder, self.keep = Path(os.path.abspath(folder)), keep
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{folder} is a file, but a fit is saved in a folder while it trains: give another path")
+        for entry in self.folder.iterdir() if self.folder.exists() else ():
+            if not entry.name.isdigit() and UNFINISHED not in entry.name:
+                raise ValueError(f"{folder} holds something else than a saved fit, {entry.name}: give another folder")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot write to {folder}: {error.strerror}; give another folder") from None
+        self._opened: Any = None
+        self._saving: int | None = None
+
+    @property
+    def _manager(self) -> Any:
+        if self._opened is None:
+            # Takes seconds to import, and many a fit is over before its first save.
+            import orbax.checkpoint as ocp
+            from orbax.checkpoint import checkpoint_managers as policies
+
+            kept = [policies.LatestN(self.keep.last)]
+            if self.keep.best:
+                best = policies.BestN(
+                    get_metric_fn=lambda metrics: metrics["value"],
+                    reverse=True,
+                    n=self.keep.best,
+                    keep_checkpoints_without_metrics=False,
+                )
+                kept.append(best)
+            if self.keep.every is not None:
+                kept.append(policies.EveryNSteps(self.keep.every))
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+            )
+            self._opened = ocp.CheckpointManager(self.folder, options=options)
+        return self._opened
+
+    def epochs(self) -> list[int]:
+        """Return the epochs that are saved, in their order: those on the disk, and not those still being written."""
+        return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
+
+    def save(self, epoch: int, arrays: Mapping[str, Any], record: Mapping[str, Any], value: float) -> None:
+        """Begin to save an epoch, and return while the disk still writes; nothing else may be being saved.
+
+        Args:
+            epoch: the number of the step.
+            arrays: {name: array}, on devices or on the host.
+            record: what they belong to, in JSON types.
+            value: that the best are told by, smaller is better; not finite is worse than any.
+
+        Raises:
+            OSError: if it cannot be written, as far as that shows at once.
+        """
+        import orbax.checkpoint as ocp
+
+        # Orbax refuses arrays without entries; whoever reads them knows them by their shape.
+        held = {name: array for name, array in arrays.items() if math.prod(np.shape(array))}
+        sums = jax.device_get(_checksums(held))
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "epoch": int(epoch),
+            "record": dict(record),
+            "arrays": {
+                name: [list(np.shape(array)), str(array.dtype), sums.get(name, np.zeros(2, np.uint32)).tolist()]
+                for name, array in arrays.items()
+            },
+        }
+        about = {"content": content, "sha256": _digest(content)}
+        args = ocp.args.Composite(arrays=ocp.args.StandardSave(held), about=ocp.args.JsonSave(about))
+        metrics = {"value": float(value)} if np.isfinite(value) else None
+        try:
+            self._manager.save(int(epoch), args=args, metrics=metrics, force=True)
+        except Exception as error:
+            self._opened = None
+            raise _as_written(error) from error
+        self._saving = int(epoch)
+
+    def finished(self) -> int | None:
+        """Wait until nothing is being saved, and return the epoch that was, if any.
+
+        Raises:
+            OSError: if it could not be written; what was saved before is as it was.
+        """
+        epoch, self._saving = self._saving, None
+        if epoch is None:
+            return None
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            # It would go on to count what is not there.
+            self._opened = None
+            raise _as_written(error) from error
+        if epoch not in self.epochs():
+            raise OSError(f"epoch {epoch} is not in {self.folder}, though nothing said why")
+        return epoch
+
+    @property
+    def saving(self) -> bool:
+        """Whether a save is still being written."""
+        return self._saving is not None and self._manager.is_saving_in_progress()
+
+    def close(self) -> None:
+        """Wait for what is being written, and let the folder go."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def about(self, epoch: int) -> dict[str, Any]:
+        """Return what an epoch's step says of itself: `record`, and shape, dtype and checksum of its `arrays`.
+
+        Raises:
+            DamagedError: if it is not what was written.
+            ValueError: if it is of another version.
+        """
+        import orbax.checkpoint as ocp
+
+        path = self.folder / str(epoch)
+        try:
+            found = self._manager.restore(epoch, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            content, digest = found["content"], found["sha256"]
+        except Exception as error:
+            raise DamagedError(f"{path} is damaged: what it says of itself cannot be read ({_short(error)})") from None
+        if digest != _digest(content):
+            raise DamagedError(f"{path} is damaged: what it says of itself does not match its digest")
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise ValueError(
+                f"{path} has format {content['format']!r} version {content['version']}, but this program reads "
+                f"{FORMAT!r} version {VERSION}"
+            )
+        return content
+
+    def read(self, epoch: int, like: Mapping[str, Any]) -> dict[str, Array]:
+        """Return the arrays of an epoch, of the shapes, dtypes and shardings of those given, or on the host like those.
+
+        Raises:
+            DamagedError: if one of them cannot be read, or is not what was written; the message names it.
+        """
+        import orbax.checkpoint as ocp
+
+        path, told = self.folder / str(epoch), self.about(epoch)["arrays"]
+        wanted = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+            if isinstance(leaf, jax.Array)
+            else leaf
+            for name, leaf in like.items()
+            if math.prod(leaf.shape)
+        }
+        try:
+            args = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted))
+            found = jax.block_until_ready(self._manager.restore(epoch, args=args).arrays)
+        except Exception as error:
+            name = next((name for name in like if name in str(error)), "an array")
+            raise DamagedError(f"{path} is damaged: {name} cannot be read ({_short(error)})") from None
+        for name, own in jax.device_get(_checksums(found)).items():
+            if own.tolist() != told[name][2]:
+                raise DamagedError(f"{path} is damaged: {name} is not what was written")
+        return {name: found.get(name, leaf) for name, leaf in like.items()}
+
+
+@jax.jit
+def _checksums(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return two sums of every array's words, the same however it is spread over devices.
+
+    One weighs every word by an odd number of its own, so no word can change alone; the other mixes word and place.
+    """
+
+    def sums(array: Array) -> Array:
+        if array.dtype == bool:
+            array = array.astype(jnp.uint8)
+        width = jnp.dtype(array.dtype).itemsize
+        kind = jnp.dtype(f"uint{8 * min(width, 4)}")
+        words = jax.lax.bitcast_convert_type(array, kind).reshape(-1).astype(jnp.uint32)
+        place = jax.lax.iota(jnp.uint32, words.size)
+        mixed = words ^ (place * jnp.uint32(0x9E3779B1))
+        mixed = (mixed ^ (mixed >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
+        mixed ^= mixed >> jnp.uint32(13)
+        both = [words * (2 * place + jnp.uint32(1)), mixed]
+        return jnp.stack([jnp.sum(each, dtype=jnp.uint32) for each in both])
+
+    return {name: sums(jnp.asarray(array)) for name, array in arrays.items()}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _short(error: Exception) -> str:
+    first = str(error).strip().splitlines()[:1]
+    return (first[0] if first else type(error).__name__)[:120]
+
+
+def _as_written(error: Exception) -> OSError:
+    return error if isinstance(error, OSError) else OSError(_short(error))

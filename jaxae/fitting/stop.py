@@ -1,0 +1,51 @@
+"""A fit that is told to stop: at the end of a chunk, once it is saved."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Stopped", "listening"]
+
+
+class Stopped(SystemExit):
+    """A fit was told to stop by a signal, and was saved: the same call goes on from there.
+
+    It ends a program that does not catch it with exit status 75, "try again later".
+    """
+
+    TRY_AGAIN = 75
+
+    def __init__(self, said: str) -> None:
+        super().__init__(self.TRY_AGAIN)
+        self.said = said
+
+    def __str__(self) -> str:
+        return self.said
+
+
+@contextmanager
+def listening(listens: bool) -> Iterator[list[str]]:
+    """Note SIGTERM and SIGINT in the list that is given, while the block runs; a second one acts as it did before.
+
+    Signals reach a process's main thread alone: elsewhere nothing is noted.
+    """
+    told: list[str] = []
+    if not listens or threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, _: Any) -> None:
+        told.append(signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for number in numbers:
+            signal.signal(number, note)
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
