@@ -173,9 +173,7 @@ SYSTEMS = {
         30,
         1000,
         1000,
-        lambda: ja.models.AE(
-            nn.Sequential([MLP((128,), activate_final=True), nn.Dense(20), nn.sigmoid]), MLP((128, 30))
-        ),
+        lambda: ja.models.AE(nn.Sequential([MLP((128, 20)), nn.sigmoid]), MLP((128, 30))),
         descent(ja.losses.sparse, rate=0.1, weight=1.5),
         target=1.8,
     ),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -370,28 +371,110 @@ class TestRefusals:
         assert "no longer at" in refused(capsys, "encode", str(run), "--out", str(tmp_path / "s.csv"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing(tmp_path, number):
-    command = [
-        sys.executable,
-        "-m",
-        "jaxae",
-        "train",
-        "autoencoder",
-        "--out",
-        "run",
-        "--epochs",
-        "1000000",
-        "--no-cache",
-    ]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not process.stderr.readline().startswith("epoch"):
+def interrupted(folder, number, *arguments, when="epoch"):
+    """Return the exit status and the last line of a training that gets a signal once a line begins so."""
+    command = [sys.executable, "-m", "jaxae", "train", *arguments]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not process.stderr.readline().startswith(when):
             assert process.poll() is None
         process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 128 + number
-    assert rest.splitlines()[-1] == "jaxae: interrupted; nothing was written"
+    return process.returncode, rest.splitlines()[-1]
+
+
+LONG = ("autoencoder", "--out", "run", "--epochs", "1000000", "--no-cache")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_goes_on(tmp_path, number):
+    code, said = interrupted(tmp_path, number, *LONG)
+    assert code == 75
+    name = signal.Signals(number).name
+    assert re.fullmatch(
+        rf"jaxae: {name} stopped the fit after epoch \d+ of 1000000, saved in \S*run\.unfinished/0: the same call goes "
+        "on from there",
+        said,
+    )
+    assert os.listdir(tmp_path) == ["run.unfinished"]
+    (first,) = os.listdir(tmp_path / "run.unfinished" / "0")
+    for again in (LONG, ("--resume", "run")):
+        code, said = interrupted(tmp_path, number, *again, when="on from epoch")
+        assert code == 75
+        assert int(re.search(r"after epoch (\d+)", said)[1]) >= int(first)
+
+
+def test_a_run_that_is_interrupted_before_it_trains_leaves_nothing(tmp_path):
+    code, said = interrupted(tmp_path, signal.SIGTERM, *LONG, when="training")
+    assert (code, said) == (143, "jaxae: interrupted; nothing was written")
     assert os.listdir(tmp_path) == []
+
+
+class TestGoingOn:
+    """A training that was stopped after one of its epochs."""
+
+    @pytest.fixture
+    def stopped(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        self.stop(monkeypatch, *SHORT)
+        return tmp_path
+
+    @staticmethod
+    def stop(monkeypatch, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr("jaxae.fitting.watch.Watch.after", signalled)
+            assert cli.main(["train", *arguments]) == 75
+
+    def files(self, folder):
+        return {name: (folder / name).read_bytes() for name in ("history.csv", "model.safetensors", "metrics.json")}
+
+    def test_the_same_command_gives_what_an_uninterrupted_one_gives(self, stopped):
+        assert cli.main(["train", *SHORT]) == 0
+        assert os.listdir(stopped) == ["run"]
+        whole = ["train", *SHORT[:-1], "whole"]
+        assert cli.main(whole) == 0
+        assert self.files(stopped / "run") == self.files(stopped / "whole")
+
+    def test_it_goes_on_from_its_folder_wherever_one_is(self, stopped, monkeypatch, tmp_path_factory):
+        monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        assert cli.main(["train", "--resume", str(stopped / "run.unfinished")]) == 0
+        assert os.listdir(stopped) == ["run"]
+
+    def test_another_command_is_refused_by_name_or_begins_anew(self, stopped, capsys):
+        other = ["train", *SHORT, "--set", "learning_rate=0.01"]
+        assert cli.main(other) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "another program (" in said and said.endswith(
+            "give the command that was interrupted, --anew to begin again, or another --out; or --accept program to go "
+            "on all the same"
+        )
+        assert (stopped / "run.unfinished").is_dir()
+        assert cli.main([*other, "--anew"]) == 0
+        assert os.listdir(stopped) == ["run"]
+
+    def test_what_changed_can_be_accepted(self, stopped, capsys):
+        assert cli.main(["train", *SHORT, "--set", "learning_rate=0.01", "--accept", "program"]) == 0
+        assert "on from epoch 1" in capsys.readouterr().err
+
+    def test_nothing_to_go_on_with(self, stopped, capsys):
+        assert "no training to go on with" in refused(capsys, "train", "--resume", "elsewhere")
+        assert "epochs was given with --resume" in refused(capsys, "train", "--resume", "run", "--epochs", "3")
+        assert "needs a recipe, or --resume" in refused(capsys, "train")
+
+    def test_architectures_that_were_finished_are_not_trained_again(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        given = [*SHORT, "--sweep", "latent=1,2"]
+        self.stop(monkeypatch, *given)
+        assert cli.main(["train", *given]) == 0
+        assert os.listdir(tmp_path) == ["run"]
+        assert len(json.loads((tmp_path / "run" / "config.json").read_text())["architectures"]) == 2
+
+
+SHORT = ("autoencoder", "--epochs", "5", "--no-cache", "--out", "run")
+
+
+def signalled(_, course):
+    if course.done == 1:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

@@ -696,7 +696,7 @@ def test_other_versions_are_refused_and_accepted(saved, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_of_other_arrays_is_refused(saved):
-    with pytest.raises(ValueError, match=r"another model: state/opt_state\S* is .*missing"):
+    with pytest.raises(ValueError, match=r"another model, whose state/opt_state\S* is .*missing"):
         fit(ja.descend(squared(), optax.adam(0.1)), checkpoint=saved / "single", accept=["program"], **SCORED)
 
 

@@ -10,7 +10,7 @@ import tyro
 
 from jaxae.cli.benching import bench
 from jaxae.cli.commands import Bench, Command, List, Report, Train
-from jaxae.cli.training import train
+from jaxae.cli.training import resumed, train
 from jaxae.cli.using import use
 from jaxae.cli.words import show
 
@@ -18,14 +18,12 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 1 with one sentence on standard error."""
+    """Run the command line and return its exit status.
+
+    0; or with one sentence on standard error 1, or 75 where a signal stopped a training that can go on.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    command: Any = tyro.cli(
-        Command,
-        prog="jaxae",
-        description="Autoencoders, VAEs and small GANs whose whole training runs are pure functions.",
-        args=arguments,
-    )
+    command = _parsed(arguments)
     stopped: list[int] = []
 
     def stop(number: int, _: Any) -> None:
@@ -43,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         print(f"jaxae: {error}", file=sys.stderr)
         return 1
+    except SystemExit as end:  # a training that was stopped, and saved
+        print(f"jaxae: {end}", file=sys.stderr)
+        return int(end.code or 0)
     except KeyboardInterrupt:
         print("jaxae: interrupted; nothing was written", file=sys.stderr, flush=True)
         # Threads that still compile do not survive the interpreter's own clean-up.
@@ -53,11 +54,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _parsed(arguments: list[str]) -> Any:
+    return tyro.cli(
+        Command,
+        prog="jaxae",
+        description="Autoencoders, VAEs and small GANs whose whole training runs are pure functions.",
+        args=arguments,
+    )
+
+
 def _run(command: Any, arguments: list[str], stopped: list[int]) -> None:
     match command:
         case List():
             show(command)
         case Train():
+            if command.resume is not None:
+                command, arguments = resumed(command, _parsed)
             train(command, arguments, stopped)
         case Bench():
             bench(command)

@@ -38,7 +38,7 @@ class List:
 class Train:
     """Train a recipe on its own data or a file, and write a folder with model, figures, pictures and a report."""
 
-    recipe: Positional[str]
+    recipe: Positional[str | None] = None
     """Name of a recipe: see `jaxae list`."""
     data: Path | None = None
     """CSV, TSV, Parquet, NPY, NPZ or IDX file; or a folder of PNG and JPEG images, in one folder for each class where
@@ -64,6 +64,13 @@ class Train:
     """Fill in missing values of the data by their column's mean or median."""
     init: Path | None = None
     """Trained folder whose encoder the training begins with."""
+    resume: Path | None = None
+    """Go on with the interrupted training that should have written this folder, as it was asked for; the same command
+    again goes on, too."""
+    anew: bool = False
+    """Begin again where an interrupted training could go on."""
+    accept: tuple[str, ...] = ()
+    """Go on though this has changed since: data, program, patience, jax, jaxae."""
     cache: bool = True
     """Keep compiled programs in the user's cache folder, so that a second start is fast."""
 

@@ -1,19 +1,76 @@
 """Training from the command line: progress while it goes on, the figures at its end."""
 
+import dataclasses
+import json
 import os
 import shlex
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jaxae import recipes
 from jaxae.cli.commands import Train
 from jaxae.cli.words import settings
 
-__all__ = ["start", "train"]
+__all__ = ["resumed", "start", "train"]
+
+SUFFIX = ".unfinished"
+"""Of the folder beside the results in which a training is saved."""
+
+
+def resumed(command: Train, parse: Callable[[list[str]], Train]) -> tuple[Train, list[str]]:
+    """Return the command of an interrupted training and its arguments, and go to the folder that it was given in."""
+    others = [
+        field.name
+        for field in dataclasses.fields(command)
+        if field.name not in ("resume", "accept") and getattr(command, field.name) != field.default
+    ]
+    if others:
+        raise ValueError(
+            f"{', '.join(others)} was given with --resume, which goes on as it was asked for then: leave it out"
+        )
+    from jaxae.study import folder as folders
+
+    folder = Path(str(command.resume).removesuffix(SUFFIX))
+    try:
+        asked, where = folders.asked(_unfinished(folder))
+        os.chdir(where)
+    except (OSError, ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"there is no training to go on with for {folder}: no {_unfinished(folder)} says what was asked for; give "
+            "the whole command"
+        ) from None
+    _, *arguments = shlex.split(asked)
+    return dataclasses.replace(parse(arguments), accept=command.accept, anew=False), arguments
+
+
+def _unfinished(out: Path) -> Path:
+    return Path(os.path.abspath(out) + SUFFIX)
+
+
+@contextmanager
+def _going_on(folder: Path) -> Iterator[None]:
+    """Say on the command line's terms why a training does not go on; leave nothing where no step was saved."""
+    from jaxae.fitting import OtherFitError
+
+    try:
+        yield
+    except OtherFitError as error:
+        advice = "give the command that was interrupted, --anew to begin again, or another --out"
+        if error.changed:
+            advice += f"; or --accept {' '.join(error.changed)} to go on all the same"
+        raise ValueError(f"{error.what}: {advice}") from None
+    finally:
+        if not [*folder.glob("*/[0-9]*")]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
     """Train a recipe and print its figures; an interrupt that came in between is in `stopped`."""
+    if command.recipe is None:
+        raise ValueError(f"train needs a recipe, or --resume FOLDER; the recipes are {', '.join(recipes.names())}")
     recipe = recipes.find(command.recipe)
     chosen, sweep = settings(recipe, command)
     many = command.seeds is not None or bool(sweep)
@@ -33,28 +90,33 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
     device = jax.devices()[0]
     count = len(jax.devices()) if many else 1
     print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
-    folder = study.train(
-        command.recipe,
-        recipe,
-        chosen,
-        out=command.out or Path("runs") / command.recipe,
-        path=command.data,
-        impute=command.impute,
-        seed=command.seed,
-        seeds=command.seeds,
-        sweep=sweep,
-        points=command.points,
-        search=command.search,
-        init=None if command.init is None else study.load(command.init, recipes.find),
-        progress=progress,
-        command=shlex.join(["jaxae", *arguments]),
-    )
+    out = command.out or Path("runs") / command.recipe
+    unfinished = _unfinished(out)
+    if command.anew:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with _going_on(unfinished):
+        folder = study.train(
+            command.recipe,
+            recipe,
+            chosen,
+            out=out,
+            path=command.data,
+            impute=command.impute,
+            seed=command.seed,
+            seeds=command.seeds,
+            sweep=sweep,
+            points=command.points,
+            search=command.search,
+            init=None if command.init is None else study.load(command.init, recipes.find),
+            unfinished=unfinished,
+            accept=command.accept,
+            progress=progress,
+            command=shlex.join(["jaxae", *arguments]),
+        )
     _summary(folder)
 
 
 def _summary(folder: Path) -> None:
-    import json
-
     from rich.console import Console
     from rich.table import Table
 

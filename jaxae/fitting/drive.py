@@ -151,7 +151,6 @@ def _together(
         course = resumed(course, steps, own, accept)
         saves, every = Saves(steps, own), steps.keep.every
         about = f"on from epoch {course.done}" if course.done else ""
-    watch.compiled(course, about)
 
     def after(course: Course) -> None:
         watch.after(course)
@@ -161,6 +160,7 @@ def _together(
                 _stop(saves, course, told[0])
 
     with listening(saves is not None) as told:
+        watch.compiled(course, about)
         course = advanced(course, trains.epochs, after, every)
         if saves is not None:
             saves.last(course)

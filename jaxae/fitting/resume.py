@@ -16,10 +16,23 @@ from jaxae.checkpoint import DamagedError, Steps
 from jaxae.fitting.course import Course
 from jaxae.fitting.program import Run
 
-__all__ = ["CHANGEABLE", "Saves", "identity", "resumed"]
+__all__ = ["CHANGEABLE", "OtherFitError", "Saves", "identity", "resumed"]
 
 CHANGEABLE = ("data", "program", "jax", "jaxae", "patience")
 """What may differ from the saved fit where that is accepted; of anything else, no arrays would fit."""
+
+
+class OtherFitError(ValueError):
+    """What was saved is another fit.
+
+    Attributes:
+        what: which it is, without advice.
+        changed: names of what differs, where that alone stands in the way.
+    """
+
+    def __init__(self, what: str, advice: str, changed: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{what}: {advice}")
+        self.what, self.changed = what, changed
 
 
 class Saves:
@@ -134,7 +147,7 @@ def resumed(course: Course, steps: Steps, own: Mapping[str, Any], accept: Collec
 
     Raises:
         DamagedError: if nothing that was saved can be read.
-        ValueError: if what was saved is another fit.
+        OtherFitError: if what was saved is another fit.
     """
     worst: DamagedError | None = None
     for epoch in reversed(steps.epochs()):
@@ -154,9 +167,9 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
     about, path = steps.about(epoch), steps.folder
     _compare(about["record"], own, path, accept)
     if epoch > course.program.epochs:
-        raise ValueError(
-            f"{path} holds a fit of {epoch} epochs, more than the {course.program.epochs} asked for: give another "
-            "folder, or at least as many epochs"
+        raise OtherFitError(
+            f"{path} holds a fit of {epoch} epochs, more than the {course.program.epochs} asked for",
+            "give another folder, or at least as many epochs",
         )
     fresh = named(course._replace(history={}))
     expected = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in fresh.items()}
@@ -164,9 +177,10 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
     history = {name: each for name, each in saved.items() if name.startswith("history/")}
     for name in dict.fromkeys([*expected, *(name for name in saved if name not in history)]):
         if saved.get(name) != expected.get(name):
-            raise ValueError(
-                f"{path} holds a fit of another model: {name} is {_said(saved.get(name))} there and "
-                f"{_said(expected.get(name))} here; give another folder, or the model and learner of that fit"
+            raise OtherFitError(
+                f"{path} holds a fit of another model, whose {name} is {_said(saved.get(name))} and not "
+                f"{_said(expected.get(name))}",
+                "give another folder, or the model and learner of that fit",
             )
     like = {**fresh, **{name: np.zeros(*each) for name, each in history.items()}}
     arrays = steps.read(epoch, like)
@@ -186,11 +200,10 @@ def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept
     if not changed:
         return
     where = [f"{name} ({saved.get(name)!s:.40}, now {own[name]!s:.40})" for name in changed]
-    takes = [name for name in changed if name in CHANGEABLE]
     advice = "give another folder, or the arguments of that fit to go on with it"
-    if takes == changed:
-        advice += f"; or accept={tuple(takes)!r} to go on all the same"
-    raise ValueError(f"{path} holds a fit with another {', '.join(where)}: {advice}")
+    if set(changed) <= set(CHANGEABLE):
+        advice += f"; or accept={tuple(changed)!r} to go on all the same"
+    raise OtherFitError(f"{path} holds a fit with another {', '.join(where)}", advice, tuple(changed))
 
 
 def _said(array: Any) -> str:

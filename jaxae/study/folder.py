@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["appearing", "read_json", "usable_target", "write_history", "write_json"]
+__all__ = ["appearing", "ask", "asked", "read_json", "usable_target", "write_history", "write_json"]
 
 
 OWN_FILES = {
@@ -26,6 +26,8 @@ OWN_FILES = {
     "timing.json",
 }
 """What every run writes, beside the pictures that `pictures.json` lists."""
+
+ASKED = "command.json"
 
 
 def usable_target(out: Path, source: Path | None = None) -> Path:
@@ -99,6 +101,22 @@ class appearing:  # noqa: N801  (used as a verb)
         finally:
             shutil.rmtree(old, ignore_errors=True)
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def ask(folder: Path, command: str) -> None:
+    """Write into the folder of a training what was asked for, and where one was; what stands there stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / ASKED).exists():
+            write_json(folder / ASKED, {"command": command, "folder": os.getcwd()})
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror}; give another --out") from None
+
+
+def asked(folder: Path) -> tuple[str, str]:
+    """Return what `ask` wrote: the command, and the folder that it was given in."""
+    found = json.loads((folder / ASKED).read_text())
+    return found["command"], found["folder"]
 
 
 def write_history(path: Path, history: Mapping[str, np.ndarray]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -153,6 +154,8 @@ def trained(
     key: Key,
     draw_key: Key,
     mesh: jax.sharding.Mesh | None,
+    checkpoint: Path | None,
+    accept: Sequence[str],
     progress: bool | Callable[[Progress], None],
 ) -> Fit:
     """Return the trained model, or population of them.
@@ -166,6 +169,8 @@ def trained(
         key: of the fit.
         draw_key: draws the points.
         mesh: that the members are spread over.
+        checkpoint: as for `fit`; a search has none.
+        accept: as for `fit`.
         progress: as for `fit`.
     """
     settings = study.settings
@@ -186,8 +191,9 @@ def trained(
         "progress": progress,
     }
     data = study.batch("train")
+    saved: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint, "accept": accept}
     if not asked.many:
-        return fit(model, factory(), data, **common)
+        return fit(model, factory(), data, **saved, **common)
     common["mesh"] = mesh
     whole = {name: isinstance(getattr(settings, name), int) for name in asked.sweep}
     axes = {
@@ -216,7 +222,7 @@ def trained(
         limits = {name: (values.low, values.high) for name, values in asked.sweep.items() if isinstance(values, Range)}
         every = max(1, settings.epochs // EXCHANGES)
         return search.evolution(model, factory, data, hparams=columns, every=every, limits=limits, **common)
-    return fit(model, factory, data, hparams=columns, seeds=asked.seeds or 1, **common)
+    return fit(model, factory, data, hparams=columns, seeds=asked.seeds or 1, **saved, **common)
 
 
 def _axis(values: Range, whole: bool) -> hyperparameters.Draw:

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from jaxae.progress import Progress
 from jaxae.result import Fit
 from jaxae.statistics import effects, summaries
 from jaxae.study.alarms import alarm_rate, calibrating, reference
-from jaxae.study.folder import appearing, usable_target, write_history, write_json
+from jaxae.study.folder import appearing, ask, usable_target, write_history, write_json
 from jaxae.study.members import Members, Range, members, trained
 from jaxae.study.nouns import PARTS, Source, Study, usable
 from jaxae.study.trained import Trained
@@ -49,6 +50,8 @@ def train(
     points: int | None = None,
     search: str | None = None,
     init: Trained | None = None,
+    unfinished: str | os.PathLike[str] | None = None,
+    accept: Sequence[str] = (),
     progress: bool | Callable[[Progress], None] = True,
     command: str = "",
 ) -> Path:
@@ -67,12 +70,16 @@ def train(
         points: of the sweep that are drawn, rather than every combination.
         search: "halving", "hyperband" or "evolution": how members make room for each other while they train.
         init: trained model whose encoder the training begins with; of rows with the same columns.
+        unfinished: folder in which the training is saved now and then, and from which the same call goes on; it is
+            removed once the results are written, or there is nothing to go on with. A search is not saved.
+        accept: what may have changed since, as for `fit`.
         progress: as for `fit`.
         command: to be repeated in the report.
 
     Raises:
         TypeError, ValueError: for anything that cannot be trained on or written to, before anything is compiled.
         FloatingPointError: if every member diverged; nothing is written.
+        Stopped: as `fit` does, where `unfinished` is given.
     """
     asked = members(recipe, settings, sweep=sweep or {}, points=points, seeds=seeds, chosen=search)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
@@ -106,6 +113,8 @@ def train(
     if len(asked.architectures) > 1 or asked.architectures[0]:
         own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
+    if unfinished is not None and asked.search is None:
+        ask(Path(unfinished), command)
     words = jax.random.key_data(keys["fit"])
     groups = [
         (
@@ -121,15 +130,20 @@ def train(
                 # Beyond what the same key is split into, so that what is drawn besides changes no other key.
                 draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
                 mesh=_mesh() if asked.many else None,
+                # Every architecture is a fit of its own.
+                checkpoint=None if unfinished is None else Path(unfinished) / str(number),
+                accept=accept,
                 progress=progress,
             ),
         )
-        for each in studies
+        for number, each in enumerate(studies)
     ]
     fits = [fitted for _, fitted in groups]
     if not any(np.isfinite(fitted.final()).any() for fitted in fits):
         what = "the run" if not asked.many else "every member"
         how = fits[0].describe(None if fits[0].members is None else 0)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
         raise FloatingPointError(f"{what} {how}: lower the learning rate; nothing was written")
     with appearing(target) as folder:
         files = []
@@ -149,6 +163,8 @@ def train(
         write_json(folder / "timing.json", _timing(fits, rows // settings.batch_size))
         _judge(folder, recipe, groups, keys["evaluation"], asked)
         report.write_page(folder)
+    if unfinished is not None:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 
