@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxae import checks
+from jaxae import checks, threefry
 from jaxae.distributions import per_example
 from jaxae.types import Array, Batch, Key, Metrics
 
@@ -127,14 +127,14 @@ def discriminator(
     if key is None:
         raise ValueError("key is None, but a discriminator's loss needs fakes: give a key")
     checks.not_negative("penalty", penalty)
-    fake_key, real_noise, fake_noise, mix_key = jax.random.split(key, 4)
+    fake_key, real_noise, fake_noise, mix_key = threefry.split(key, 4)
     x, fakes = batch.x, model.generate(fake_key, len(batch.x), batch.cond)
     if noise is not None:
         x, fakes = noise(real_noise, x), noise(fake_noise, fakes)
     real, fake = model.discriminate(x, batch.cond), model.discriminate(fakes, batch.cond)
     value = loss.discriminator(real, fake)
     if isinstance(penalty, jax.core.Tracer) or penalty > 0:
-        share = jax.random.uniform(mix_key, (len(x),) + (1,) * (x.ndim - 1), x.dtype)
+        share = jax.random.uniform(threefry.unrolled(mix_key), (len(x),) + (1,) * (x.ndim - 1), x.dtype)
         between = share * x + (1 - share) * jax.lax.stop_gradient(fakes)
         value += penalty * gradient_penalty(lambda x: model.discriminate(x, batch.cond), between, target=target)
     return value, {"real": real, "fake": fake}
@@ -171,7 +171,7 @@ def generator(
     """
     if key is None:
         raise ValueError("key is None, but a generator's loss needs fakes: give a key")
-    fake_key, noise_key = jax.random.split(key)
+    fake_key, noise_key = threefry.split(key)
     fakes = model.generate(fake_key, len(batch.x), batch.cond)
     if noise is not None:
         fakes = noise(noise_key, fakes)

@@ -9,6 +9,7 @@ from jax.scipy.special import gammaln
 
 from jaxae import checks
 from jaxae.layout import events
+from jaxae.threefry import unrolled
 from jaxae.types import Array, Key
 
 __all__ = ["Normal", "bernoulli", "gaussian", "multinomial", "normal", "per_example", "squared_error"]
@@ -44,7 +45,9 @@ class Normal(NamedTuple):
     def sample(self, key: Key) -> Array:
         """Return mean + exp(logvar / 2)·ε with ε ~ N(0, I): differentiable in both (Kingma & Welling, 2014)."""
         checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
-        return self.mean + jnp.exp(0.5 * self.logvar) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(0.5 * self.logvar) * jax.random.normal(
+            unrolled(key), self.mean.shape, self.mean.dtype
+        )
 
     def log_prob(self, x: Array) -> Array:
         """Return the log density of x (n, ...) in nats, shape (n,)."""

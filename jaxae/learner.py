@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from jaxae import checks
+from jaxae import checks, threefry
 from jaxae.types import Array, Batch, Key, Learner, Loss, Metrics, Objective, Score, Variables
 
 __all__ = [
@@ -53,7 +53,7 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
     loss = functools.partial(loss, **hparams)
 
     def evaluate(variables: Variables, batch: Batch, key: Key) -> tuple[Array, tuple[Variables, Metrics]]:
-        loss_key, dropout_key = jax.random.split(key)
+        loss_key, dropout_key = threefry.split(key)
         state = [name for name in variables if name != "params"]
         (values, metrics), written = model.apply(
             variables, batch, loss_key, method=_as_method(loss), mutable=state, rngs={"dropout": dropout_key}
@@ -196,7 +196,7 @@ def chain(**learners: Learner) -> Learner:
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
         after: dict[str, Any] = {}
         metrics: Metrics = {}
-        for (name, learner), own_key in zip(learners.items(), jax.random.split(key, len(learners)), strict=True):
+        for (name, learner), own_key in zip(learners.items(), threefry.split(key, len(learners)), strict=True):
             variables, after[name], new = learner.step(variables, opt_state[name], batch, own_key)
             metrics |= {f"{name}/{metric}": value for metric, value in new.items()}
         return variables, after, metrics
@@ -225,7 +225,7 @@ def repeat(learner: Learner, times: int) -> Learner:
             variables, opt_state, metrics = learner.step(*carry, batch, key)
             return (variables, opt_state), metrics
 
-        (variables, opt_state), metrics = jax.lax.scan(body, (variables, opt_state), jax.random.split(key, times))
+        (variables, opt_state), metrics = jax.lax.scan(body, (variables, opt_state), threefry.split(key, times))
         return variables, opt_state, jax.tree.map(lambda values: values.mean(0), metrics)
 
     return Learner(learner.init, step)

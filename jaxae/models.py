@@ -14,6 +14,7 @@ from jaxae import checks
 from jaxae.distributions import Normal
 from jaxae.layout import feature_major
 from jaxae.networks import Dense, conditioned, keep_largest
+from jaxae.threefry import unrolled
 from jaxae.types import Array, Key
 
 __all__ = ["AE", "GAN", "VAE", "SparseAE"]
@@ -129,7 +130,7 @@ class VAE(nn.Module):
 
     def sample(self, key: Key, n: int, cond: Array | None = None) -> Any:
         """Return the parameters of the likelihood for n draws of the prior; with cond (n, ...), one for each row."""
-        return self.decode(jax.random.normal(key, (n, self.latent)), cond)
+        return self.decode(jax.random.normal(unrolled(key), (n, self.latent)), cond)
 
     def __call__(self, x: Array, cond: Array | None = None) -> Any:
         """Return the parameters of the likelihood at the posterior's mean."""
@@ -171,7 +172,7 @@ class GAN(nn.Module):
 
     def generate(self, key: Key, n: int, cond: Array | None = None) -> Array:
         """Return n generated examples (n, ...); with cond (n, ...), one for each row."""
-        return conditioned(self.generator, jax.random.normal(key, (n, self.latent)), cond)
+        return conditioned(self.generator, jax.random.normal(unrolled(key), (n, self.latent)), cond)
 
     def discriminate(self, x: Array, cond: Array | None = None) -> Array:
         """Return the logits (n,) that x (n, ...) is real.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxae import checks
+from jaxae.threefry import unrolled
 from jaxae.types import Array, Key
 
 __all__ = ["dropout", "gaussian", "masking", "salt_and_pepper"]
@@ -36,7 +37,7 @@ def gaussian(key: Key, x: Array, *, scale: float | Array = 0.1, clip: tuple[floa
         Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008.
     """
     checks.not_negative("scale", scale)
-    noisy = x + scale * jax.random.normal(key, x.shape, x.dtype)
+    noisy = x + scale * jax.random.normal(unrolled(key), x.shape, x.dtype)
     if clip is None:
         return noisy
     low, high = clip
@@ -68,7 +69,7 @@ def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float
     """
     checks.fraction("rate", rate)
     # Not in the dtype of x: bfloat16 has 128 numbers in [0, 1), too few for a small rate.
-    draw = jax.random.uniform(key, x.shape)
+    draw = jax.random.uniform(unrolled(key), x.shape)
     return jnp.where(draw < rate / 2, low, jnp.where(draw < rate, high, x))
 
 
@@ -95,7 +96,7 @@ def masking(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
         Vincent et al., Stacked denoising autoencoders, 2010.
     """
     checks.fraction("rate", rate)
-    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x)
+    return jnp.where(jax.random.uniform(unrolled(key), x.shape) < rate, 0, x)
 
 
 def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
@@ -123,4 +124,4 @@ def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
     checks.fraction("rate", rate)
     if not isinstance(rate, jax.core.Tracer) and rate == 1:
         raise ValueError("rate is 1, but dropout rescales by 1/(1 − rate): use noise.masking to blank everything")
-    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x / (1 - rate))
+    return jnp.where(jax.random.uniform(unrolled(key), x.shape) < rate, 0, x / (1 - rate))

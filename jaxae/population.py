@@ -165,8 +165,12 @@ def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, 
             alone = own(jax.tree.unflatten(tree, [leaf[0] for leaf in keyed]), shared)
             return jax.tree.map(lambda leaf: leaf[None], alone)
 
+        kinds = impls[: len(states)]
+
         def one(i: Array, out: list[Array]) -> list[Array]:
             new = jax.tree.leaves(group(i, out[: len(states)]))
+            for place, impl in enumerate(kinds):
+                new[place] = new[place] if impl is None else jax.random.key_data(new[place])
             return [
                 jax.lax.dynamic_update_slice_in_dim(everyone, leaf, i * width, 0)
                 for everyone, leaf in zip(out, new, strict=True)
@@ -175,7 +179,10 @@ def _grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, 
         shapes, out_tree = jax.tree.flatten(jax.eval_shape(group, 0, states))
         members = len(words[0])
         empty = [jnp.zeros((members, *leaf.shape[1:]), leaf.dtype) for leaf in shapes[len(states) :]]
-        return jax.tree.unflatten(out_tree, jax.lax.fori_loop(0, groups, one, [*states, *empty]))
+        out = jax.lax.fori_loop(0, groups, one, [*states, *empty])
+        for place, impl in enumerate(kinds):
+            out[place] = out[place] if impl is None else jax.random.wrap_key_data(out[place], impl=impl)
+        return jax.tree.unflatten(out_tree, out)
 
     return on_device
 

@@ -26,6 +26,7 @@ class Progress(NamedTuple):
         run_seconds: training since then.
         steps_per_second: member-steps per second, compile time left out.
         about: what part of the work this is, where it is one of several.
+        since: the epoch that the fit went on from, or 0.
     """
 
     epoch: int
@@ -37,10 +38,12 @@ class Progress(NamedTuple):
     run_seconds: float
     steps_per_second: float
     about: str = ""
+    since: int = 0
 
     def seconds_left(self) -> float:
         """Return the seconds until the last epoch at the rate so far, NaN before the first epoch."""
-        return self.run_seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else math.nan
+        done = self.epoch - self.since
+        return self.run_seconds / done * (self.epochs - self.epoch) if done > 0 else math.nan
 
     def line(self) -> str:
         """Return one line for people."""

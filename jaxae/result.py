@@ -44,7 +44,8 @@ class Fit(NamedTuple):
         hparams: {name: (members,)}; empty for a single run.
         seeds: (members,) int, or None for a single run: member i trained with jax.random.fold_in(key, seeds[i]).
         status: what became of every member.
-        record: how it ran: epochs, batch size, key, data, devices, compile and run time in seconds. JSON types only.
+        record: how it ran: epochs, batch size, key, data, devices, compile and run time in seconds,
+            and the steps of all members in that time. JSON types only.
     """
 
     variables: Variables

@@ -239,7 +239,8 @@ def hyperband(
             part.record["rungs"] = [{"epochs": epochs, "members": count}]
         parts.append(part)
     found = stack(parts)
-    seconds = {name: sum(part.record[name] for part in parts) for name in ("compile_seconds", "run_seconds")}
+    timed = ("compile_seconds", "run_seconds", "steps")
+    seconds = {name: sum(part.record[name] for part in parts) for name in timed}
     # Every bracket has a key of its own.
     record = {name: value for name, value in found.record.items() if name not in ("key", "rungs")}
     brackets = [{"key": part.record["key"], "rungs": part.record["rungs"]} for part in parts]

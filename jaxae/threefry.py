@@ -9,17 +9,20 @@ from jax.extend.random import define_prng_impl
 
 from jaxae.types import Array, Key
 
-__all__ = ["unrolled"]
+__all__ = ["fold_in", "split", "unrolled"]
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 
 
 def unrolled(key: Key) -> Key:
-    """Return a key of the same bits: whatever is drawn from it, or derived, is what the given one gives.
+    """Return a key of the same bits, to draw from at once: whatever is drawn of it is what the given one gives.
 
     On a CPU JAX compiles Threefry as a loop, which hands four rounds at a time from one array to the next; there this
     is one pass over the words drawn. A key of another generator, or for another device, comes back as it is.
+
+    It is another kind of key, which `jax.random.poisson` does not take: so it stays where it is made, and keys that are
+    handed on to losses, models and learners are plain ones.
 
     Measured on x86-64 with AVX-512: networks with dropout train faster by a fifth to a quarter.
 
@@ -36,6 +39,20 @@ def unrolled(key: Key) -> Key:
     if jax.default_backend() != "cpu":
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=UNROLLED)
+
+
+def split(key: Key, number: int = 2) -> Key:
+    """Return what `jax.random.split(key, number)` returns, faster on a CPU."""
+    return _plain(jax.random.split(unrolled(key), number), key)
+
+
+def fold_in(key: Key, data: Any) -> Key:
+    """Return what `jax.random.fold_in(key, data)` returns, faster on a CPU."""
+    return _plain(jax.random.fold_in(unrolled(key), data), key)
+
+
+def _plain(keys: Key, like: Key) -> Key:
+    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=jax.random.key_impl(like))
 
 
 def _threefry(key: Array, high: Array, low: Array) -> tuple[Array, Array]:

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxae import checks
-from jaxae.threefry import unrolled
+from jaxae import checks, threefry
 from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
 
 __all__ = ["check_run", "epoch", "initialise", "run", "start", "train"]
@@ -71,7 +70,6 @@ def epoch(
     """
     n = len(data.x)
     steps = n // batch_size
-    step_key = unrolled(step_key)
 
     def step(state: TrainState, batch: Batch, own_key: Key) -> tuple[TrainState, Metrics]:
         variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, own_key)
@@ -79,12 +77,12 @@ def epoch(
 
     if batch_size == n:
         # To sort all rows anew would take a tenth of a small model's step, and change nothing.
-        state, metrics = step(state, data, jax.random.fold_in(step_key, state.step))
+        state, metrics = step(state, data, threefry.fold_in(step_key, state.step))
         return state, jax.tree.map(lambda value: jnp.asarray(value)[None], metrics)
     order = jax.random.permutation(jax.random.fold_in(order_key, state.step), n)
     # All at once: one by one they would cost a tenth of the smallest steps. As plain words, since JAX's search for
     # reused keys takes those of a mapped loop in a population for used ones.
-    words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(step_key, state.step + jnp.arange(steps)))
+    words = jax.random.key_data(jax.vmap(threefry.fold_in, (None, 0))(step_key, state.step + jnp.arange(steps)))
 
     def one(state: TrainState, own: tuple[Array, Array]) -> tuple[TrainState, Metrics]:
         rows, own_words = own

@@ -396,7 +396,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(tmp_path, number):
         said,
     )
     assert os.listdir(tmp_path) == ["run.unfinished"]
-    (first,) = os.listdir(tmp_path / "run.unfinished" / "0")
+    (first,) = (name for name in os.listdir(tmp_path / "run.unfinished" / "0") if name.isdigit())
     for again in (LONG, ("--resume", "run")):
         code, said = interrupted(tmp_path, number, *again, when="on from epoch")
         assert code == 75
@@ -419,7 +419,11 @@ class TestGoingOn:
         return tmp_path
 
     @staticmethod
-    def stop(monkeypatch, *arguments):
+    def stop(monkeypatch, *arguments, event=lambda course: course.done == 1):
+        def signalled(_, course):
+            if event(course):
+                signal.raise_signal(signal.SIGTERM)
+
         with monkeypatch.context() as patch:
             patch.setattr("jaxae.fitting.watch.Watch.after", signalled)
             assert cli.main(["train", *arguments]) == 75
@@ -427,17 +431,33 @@ class TestGoingOn:
     def files(self, folder):
         return {name: (folder / name).read_bytes() for name in ("history.csv", "model.safetensors", "metrics.json")}
 
-    def test_the_same_command_gives_what_an_uninterrupted_one_gives(self, stopped):
+    def test_the_same_command_gives_what_an_uninterrupted_one_gives(self, stopped, capsys):
         assert cli.main(["train", *SHORT]) == 0
+        assert "on from epoch 1" in capsys.readouterr().err
         assert os.listdir(stopped) == ["run"]
-        whole = ["train", *SHORT[:-1], "whole"]
-        assert cli.main(whole) == 0
+        assert cli.main(["train", *SHORT[:-1], "whole"]) == 0
         assert self.files(stopped / "run") == self.files(stopped / "whole")
+        log = [json.loads(line)["event"] for line in (stopped / "run" / "log.jsonl").read_text().splitlines()]
+        log = [event for event in log if event != "chunk"]
+        assert log == ["begun", "stopped", "saved", "begun", "saved", "ended"]
 
-    def test_it_goes_on_from_its_folder_wherever_one_is(self, stopped, monkeypatch, tmp_path_factory):
+    def test_it_goes_on_from_its_folder_wherever_one_is(self, stopped, monkeypatch, tmp_path_factory, capsys):
         monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
         assert cli.main(["train", "--resume", str(stopped / "run.unfinished")]) == 0
+        assert "on from epoch 1" in capsys.readouterr().err
         assert os.listdir(stopped) == ["run"]
+
+    def test_it_goes_on_as_it_was_asked_for_last(self, stopped, monkeypatch, capsys):
+        longer = [word if word != "5" else "7" for word in SHORT]
+        # Its learning rate falls over all of its steps, so that of more epochs is another program.
+        self.stop(monkeypatch, *longer, "--accept", "program", event=lambda course: course.done > 1)
+        assert "on from epoch 1" in capsys.readouterr().err
+        assert cli.main(["train", "--resume", "run"]) == 0
+        assert json.loads((stopped / "run" / "config.json").read_text())["settings"]["epochs"] == 7
+
+    def test_a_folder_that_was_moved_is_refused(self, stopped, capsys):
+        (stopped / "run.unfinished").rename(stopped / "other.unfinished")
+        assert "other.unfinished was moved" in refused(capsys, "train", "--resume", "other")
 
     def test_another_command_is_refused_by_name_or_begins_anew(self, stopped, capsys):
         other = ["train", *SHORT, "--set", "learning_rate=0.01"]
@@ -448,6 +468,9 @@ class TestGoingOn:
             "on all the same"
         )
         assert (stopped / "run.unfinished").is_dir()
+        # What is refused leaves everything as it is, with --anew too.
+        assert cli.main(["train", *SHORT, "--anew", "--data", "nowhere.csv"]) == 1
+        assert (stopped / "run.unfinished" / "0" / "1").is_dir()
         assert cli.main([*other, "--anew"]) == 0
         assert os.listdir(stopped) == ["run"]
 
@@ -460,21 +483,38 @@ class TestGoingOn:
         assert "epochs was given with --resume" in refused(capsys, "train", "--resume", "run", "--epochs", "3")
         assert "needs a recipe, or --resume" in refused(capsys, "train")
 
+    def test_a_search_leaves_it_alone(self, stopped):
+        assert cli.main(["train", *SHORT, "--seeds", "2", "--search", "halving"]) == 0
+        assert (stopped / "run.unfinished" / "0" / "1").is_dir()
+
+    def test_what_is_not_of_a_training_is_never_removed(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "run.unfinished").mkdir()
+        (tmp_path / "run.unfinished" / "notes.txt").write_text("mine")
+        for more in ([], ["--anew"], ["--data", "nowhere.csv"]):
+            refused(capsys, "train", *SHORT, *more)
+            assert (tmp_path / "run.unfinished" / "notes.txt").read_text() == "mine"
+        assert "holds something else, notes.txt" in refused(capsys, "train", *SHORT)
+
     def test_architectures_that_were_finished_are_not_trained_again(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         given = [*SHORT, "--sweep", "latent=1,2"]
-        self.stop(monkeypatch, *given)
+        seen = []
+
+        def in_the_second(course):
+            seen.append(course.done)
+            return seen == [1, 5, 1]
+
+        self.stop(monkeypatch, *given, event=in_the_second)
+        capsys.readouterr()
         assert cli.main(["train", *given]) == 0
+        said = capsys.readouterr().err
+        assert "on from epoch 5" in said and "on from epoch 1" in said
         assert os.listdir(tmp_path) == ["run"]
         assert len(json.loads((tmp_path / "run" / "config.json").read_text())["architectures"]) == 2
 
 
 SHORT = ("autoencoder", "--epochs", "5", "--no-cache", "--out", "run")
-
-
-def signalled(_, course):
-    if course.done == 1:
-        signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
@@ -567,7 +607,7 @@ class TestFolder:
         for _ in range(2):
             assert cli.main(["train", "autoencoder", "--out", "run", *FAST, "--seeds", "2"]) == 0
             # Times differ, and the page that shows them; every figure, picture and weight is the same.
-            timed = {"timing.json", "report.html"}
+            timed = {"timing.json", "log.jsonl", "report.html"}
             seen.append({path.name: path.read_bytes() for path in Path("run").iterdir() if path.name not in timed})
         assert seen[0].keys() == seen[1].keys() and "model.safetensors" in seen[0]
         assert [name for name in seen[0] if seen[0][name] != seen[1][name]] == []

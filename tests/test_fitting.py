@@ -106,9 +106,9 @@ def same(a, b):
 
 
 def same_fit(a, b):
-    """Fail unless two fits are equal but for the times in their records."""
+    """Fail unless two fits are equal but for what their records tell of the process."""
     same(a[:6], b[:6])
-    times = {"compile_seconds", "run_seconds"}
+    times = {"compile_seconds", "run_seconds", "steps"}
     assert {k: v for k, v in a.record.items() if k not in times} == {
         k: v for k, v in b.record.items() if k not in times
     }
@@ -751,6 +751,126 @@ def test_a_save_that_fails_is_told_and_the_fit_goes_on(tmp_path, monkeypatch):
     assert saved_epochs(tmp_path / "fit") == [1, 2, 4, 5]
 
 
+def damage(folder, epoch):
+    for path in (folder / str(epoch)).rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def test_a_damaged_save_gives_way_to_the_one_before_and_is_written_again(tmp_path):
+    whole = fit(epochs=9, checkpoint=tmp_path, keep=Keep(every=3, last=3))
+    damage(tmp_path, 9)
+    with pytest.warns(RuntimeWarning, match="9 is damaged.*the save before it is tried"):
+        fitted = fit(epochs=9, checkpoint=tmp_path, keep=Keep(every=3, last=3))
+    same_fit(fitted, whole)
+    # From here on there is nothing to warn of.
+    same_fit(fit(epochs=9, checkpoint=tmp_path, keep=Keep(every=3, last=3)), whole)
+
+
+def test_where_every_save_is_damaged_none_is_gone_on_from(tmp_path):
+    fit(epochs=2, checkpoint=tmp_path)
+    damage(tmp_path, 2)
+    with pytest.warns(RuntimeWarning, match="2 is damaged"), pytest.raises(ja.checkpoint.DamagedError, match="damaged"):
+        fit(epochs=2, checkpoint=tmp_path)
+    assert saved_epochs(tmp_path) == [2]
+
+
+@pytest.mark.parametrize(
+    "given", [{"seeds": 5, "lanes": 2}, {"seeds": 4}, {"seeds": 4, "lanes": 1, "mesh": mesh_of(2)}]
+)
+def test_what_a_population_saves_is_not_what_it_trains_on_in_the_meantime(tmp_path, monkeypatch, given):
+    """Its states are used up by the next chunk while they are still being written."""
+    monkeypatch.setattr(course, "CHUNK_EPOCHS", 1)
+    fit(epochs=4, checkpoint=tmp_path, keep=Keep(every=1), **given)
+    for epoch in (1, 2, 3, 4):
+        steps = Steps(tmp_path, Keep())
+        told = steps.about(epoch)["arrays"]
+        found = steps.read(epoch, {name: np.zeros(shape, dtype) for name, (shape, dtype, _) in told.items()})
+        whole = fit(epochs=epoch, **given)
+        np.testing.assert_array_equal(found["state/variables/params/w"], whole.state.variables["params"]["w"])
+        np.testing.assert_array_equal(found["history/loss"], whole.history["loss"])
+
+
+def test_a_single_run_that_diverged_stays_so(tmp_path):
+    for epochs in (2, 5, 5):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted = fit(spoilt(8), epochs=epochs, checkpoint=tmp_path)
+        assert len(caught) == (epochs > 2)
+    assert (fitted.status.epochs, fitted.status.diverged_epoch, fitted.status.diverged_step) == (2, 3, 8)
+
+
+def test_a_longer_patience_lets_a_run_that_had_stopped_go_on(tmp_path):
+    rising = ja.descend(squared(), optax.sgd(lambda step: jnp.where(step < 2 * STEPS, 0.05, -0.05)))
+    given = {"learner": rising, "epochs": 9, "checkpoint": tmp_path, **SCORED}
+    assert fit(patience=2, **given).status.epochs == 4
+    assert fit(patience=4, accept=["patience", "program"], **given).status.epochs == 6
+
+
+def test_a_signal_while_the_end_is_saved_is_heeded(tmp_path, monkeypatch):
+    save = Steps.save
+
+    def signalled(self, *rest):
+        signal.raise_signal(signal.SIGTERM)
+        save(self, *rest)
+
+    monkeypatch.setattr(Steps, "save", signalled)
+    with pytest.raises(SystemExit, match="after epoch 3 of 3"):
+        fit(epochs=3, checkpoint=tmp_path)
+    assert saved_epochs(tmp_path) == [3]
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def told(progress):
+        signal.raise_signal(signal.SIGINT)
+
+    try:
+        assert fit(epochs=3, checkpoint=tmp_path, progress=told).describe() == "trained"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def constant_loss(constant):
+    """Return a learner whose loss has a constant inside a function of its own."""
+
+    @jax.jit
+    def shifted(values):
+        return values - constant
+
+    def objective(variables, batch, key):
+        value = (shifted(errors(variables, batch)) ** 2).mean()
+        return value, (variables, {"loss": value})
+
+    return ja.descend(objective, optax.sgd(0.01))
+
+
+def test_constants_and_beginnings_belong_to_the_program(tmp_path):
+    given = {"checkpoint": tmp_path, "epochs": 2}
+    fit(constant_loss(jnp.arange(1.0, 9.0)), **given)
+    fit(constant_loss(jnp.arange(1.0, 9.0)), **given)
+    with pytest.raises(ValueError, match="another program"):
+        fit(constant_loss(jnp.arange(2.0, 10.0)), **given)
+
+    class Ones(Line):
+        def init(self, key, x, cond=None):
+            return jax.tree.map(jnp.ones_like, super().init(key, x, cond))
+
+    with pytest.raises(ValueError, match="another program"):
+        ja.fit(Ones(), constant_loss(jnp.arange(1.0, 9.0)), DATA, key=key(), batch_size=BATCH, progress=False, **given)
+
+
+def test_progress_counts_from_where_it_went_on(tmp_path):
+    fit(epochs=3, checkpoint=tmp_path)
+    seen = []
+    fitted = fit(epochs=5, checkpoint=tmp_path, progress=seen.append)
+    assert (seen[-1].since, seen[-1].epoch) == (3, 5) and fitted.record["steps"] == 2 * STEPS
+    half = seen[-1]._replace(epoch=4, run_seconds=2.0)
+    assert half.seconds_left() == 2.0
+
+
 def test_the_program_is_told_by_the_same_digest_in_every_process(saved):
     """Else nothing would go on after a process has ended."""
     code = (
@@ -758,6 +878,76 @@ def test_the_program_is_told_by_the_same_digest_in_every_process(saved):
         f"t.fit(checkpoint={str(saved / 'single')!r}, epochs=1, **t.SCORED)"
     )
     subprocess.run([sys.executable, "-c", "import tests.conftest; " + code], check=True, cwd=Path(__file__).parents[1])
+
+
+# The log
+
+
+def logged(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_log_tells_what_happened(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "CHUNK_EPOCHS", 2)
+    log = tmp_path / "logs" / "fit.jsonl"
+    seen = []
+    fitted = fit(epochs=5, log=log, checkpoint=tmp_path / "fit", progress=seen.append, **SCORED)
+    events = logged(log)
+    assert [event["event"] for event in events] == ["begun", "chunk", "chunk", "chunk", "saved", "ended"]
+    begun, *chunks, saved, ended = events
+    assert (begun["epoch"], begun["epochs"], begun["members"]) == (0, 5, 1) and begun["compile_seconds"] > 0
+    assert [chunk["epoch"] for chunk in chunks] == [1, 3, 5] == [progress.epoch for progress in seen[1:]]
+    for chunk, progress in zip(chunks, seen[1:], strict=True):
+        epoch = progress.epoch - 1
+        assert chunk["loss"] == [float(fitted.history["loss"][epoch])]
+        assert chunk["validation"] == [float(fitted.history["validation"][epoch])]
+        assert (chunk["alive"], chunk["memory"]) == (1, [])
+        assert chunk["steps_per_second"] == pytest.approx(progress.steps_per_second, abs=0.1)
+        assert 0 < chunk["seconds"] <= progress.run_seconds + 1e-3
+    assert saved["epoch"] == ended["epoch"] == 5
+    times = [event["time"] for event in events]
+    assert times == sorted(times)
+    fit(epochs=6, log=log, checkpoint=tmp_path / "fit", **SCORED)
+    assert [event["event"] for event in logged(log)[6:]] == ["begun", "chunk", "saved", "ended"]
+    assert logged(log)[6]["about"] == "on from epoch 5"
+
+
+def test_a_log_names_who_diverged_and_has_no_nan(tmp_path):
+    with pytest.warns(RuntimeWarning, match="member 0"):
+        fitted = fit(spoilt, epochs=5, hparams={"bad": [5, 99]}, log=tmp_path / "log")
+    (diverged,) = [event for event in logged(tmp_path / "log") if event["event"] == "diverged"]
+    assert (diverged["member"], diverged["epoch"], diverged["step"]) == (0, 2, 5)
+    last = [event for event in logged(tmp_path / "log") if event["event"] == "chunk"][-1]
+    assert last["loss"] == [None, float(fitted.history["loss"][1, -1])] and last["alive"] == 1
+    assert "NaN" not in (tmp_path / "log").read_text()
+
+
+def test_a_log_of_many_members_says_how_they_lie(tmp_path):
+    fitted = fit(seeds=17, epochs=1, log=tmp_path / "log")
+    (chunk,) = [event for event in logged(tmp_path / "log") if event["event"] == "chunk"]
+    last = fitted.history["loss"][:, -1]
+    assert chunk["loss"] == {"least": last.min(), "median": np.median(last), "greatest": last.max()}
+
+
+def test_a_log_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot write the log"):
+        fit(log=tmp_path)
+
+
+def test_a_log_tells_of_a_save_that_failed_and_of_a_stop(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def told(progress):
+        if progress.epoch:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Steps, "save", full)
+    with pytest.warns(RuntimeWarning, match="failed"), pytest.raises(OSError, match="could not be saved"):
+        fit(log=tmp_path / "log", checkpoint=tmp_path / "fit", progress=told)
+    *_, stopped, failed = logged(tmp_path / "log")
+    assert (stopped["event"], stopped["epoch"], stopped["signal"]) == ("stopped", 1, "SIGTERM")
+    assert (failed["event"], failed["epoch"]) == ("failed", 1) and "No space left" in failed["error"]
 
 
 # What no fit begins with

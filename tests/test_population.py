@@ -91,6 +91,21 @@ def test_states_in_place_are_as_any_others_and_used_up(devices, lanes):
     out, more = spread(advance, devices and mesh(devices), lanes, in_place=True)((given, own), 2.0)
     np.testing.assert_array_equal(out, 2 * states + own)
     np.testing.assert_array_equal(more, (states - own).sum(1))
+    # What lies on other devices is a copy.
+    assert given.is_deleted() == (devices is None)
+
+
+@pytest.mark.parametrize("lanes", [None, 1, 2])
+def test_states_in_place_may_hold_keys(lanes):
+    def advance(pair, _):
+        key, use = jax.random.split(pair[0])
+        return key, jax.random.bits(use)
+
+    given = keys(5)
+    expected = jax.vmap(lambda key: advance((key, None), None))(jax.random.clone(given))
+    out, more = spread(advance, lanes=lanes, in_place=True)((given, jnp.zeros(5)), None)
+    np.testing.assert_array_equal(jax.random.key_data(out), jax.random.key_data(expected[0]))
+    np.testing.assert_array_equal(more, expected[1])
 
 
 def test_states_in_place_are_not_copied():

@@ -35,6 +35,7 @@ def bits(array):
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("steps") / "fit"
     steps = Steps(folder, Keep())
+    steps.claim()
     assert steps.finished() is None and not steps.saving
     for epoch in (3, 8):
         steps.save(epoch, arrays(), RECORD, 1 / epoch)
@@ -114,6 +115,48 @@ def test_wrong_numbers_are_refused_by_their_name(written, tmp_path):
     shutil.copytree(written / "8" / "about", other.folder / "8" / "about")
     with pytest.raises(DamagedError, match=r"8 is damaged: params/w is not what was written"):
         Steps(other.folder, Keep()).read(8, arrays())
+
+
+def test_two_processes_do_not_write_at_once(tmp_path):
+    first, second = (Steps(tmp_path / "fit", Keep()) for _ in range(2))
+    first.claim()
+    with pytest.raises(ValueError, match="is being written to by another process"):
+        second.claim()
+    first.close()
+    second.claim()
+    second.close()
+
+
+def test_the_best_is_remembered_by_the_next_process(tmp_path):
+    for epoch, value in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 5.0), (5, 4.0)):
+        steps = Steps(tmp_path / "fit", Keep(last=1, best=1))
+        steps.claim()
+        steps.save(epoch, arrays(), RECORD, value)
+        steps.finished()
+        steps.close()
+    assert steps.epochs() == [2, 5]
+
+
+def test_what_is_set_aside_can_be_saved_again(written, tmp_path):
+    shutil.copytree(written, tmp_path / "fit")
+    steps = Steps(tmp_path / "fit", Keep())
+    for _ in range(2):
+        steps.set_aside(8)
+        assert steps.epochs() == [3]
+        steps.save(8, arrays(), RECORD, 1.0)
+        steps.finished()
+    assert steps.epochs() == [3, 8] and steps.about(8)["epoch"] == 8
+
+
+def test_a_disk_that_cannot_be_reached_is_no_damage(written, monkeypatch):
+    steps = Steps(written, Keep())
+
+    def stale(*_, **__):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("jaxae.checkpoint.steps._restored", stale)
+    with pytest.raises(OSError, match="Stale"):
+        steps.about(8)
 
 
 def test_another_version_is_refused(tmp_path, monkeypatch):

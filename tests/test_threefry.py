@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import jaxae as ja
+from jaxae import threefry
 from jaxae.threefry import unrolled
 
 
@@ -78,3 +81,35 @@ def test_what_can_not_be_counted_is_refused(key):
         jax.jit(lambda key: jax.random.bits(key, (2**17, 2**16))).lower(unrolled(key))
     with pytest.raises(TypeError, match=r"unrolled\(jax\.random\.key\(seed\)\)"):
         jax.random.key(0, impl=jax.random.key_impl(unrolled(key)))
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_keys_that_are_handed_on_are_plain(key, number):
+    found, expected = threefry.split(jax.random.clone(key), number), jax.random.split(jax.random.clone(key), number)
+    assert found.dtype == key.dtype
+    np.testing.assert_array_equal(words(found), words(expected))
+    found = threefry.fold_in(jax.random.clone(key), number)
+    assert found.dtype == key.dtype
+    np.testing.assert_array_equal(words(found), words(jax.random.fold_in(key, number)))
+
+
+def test_losses_and_learners_get_plain_keys():
+    """Some of JAX's distributions take no others, and a learner may keep a key beside one of its own."""
+
+    def noisy(model, batch, key):
+        counts = jax.random.poisson(key, 3.0, batch.x.shape)
+        return ((model.decode(model.encode(batch.x)) - batch.x - counts) ** 2).sum(-1), {}
+
+    ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((3,)))
+    descend = ja.descend(ja.objective(ae, noisy), optax.sgd(1e-3))
+
+    def step(variables, opt_state, batch, key):
+        own_key, kept = jax.random.split(key)
+        variables, inner, metrics = descend.step(variables, opt_state[0], batch, own_key)
+        return variables, (inner, kept), metrics
+
+    keeps = ja.Learner(lambda variables: (descend.init(variables), jax.random.key(0)), step)
+    learner = ja.chain(first=ja.repeat(keeps, 2), second=keeps)
+    for batch_size in (4, 8):
+        state, _ = ja.train(ae, learner, ja.Batch(jnp.ones((8, 3))), jax.random.key(1), epochs=2, batch_size=batch_size)
+        assert state.opt_state["first"][1].dtype == jax.random.key(0).dtype

@@ -1,13 +1,14 @@
 """A fit while it trains, as steps in a folder that Orbax keeps; every array has a checksum, which Orbax's do not.
 
-A step is an epoch at whose end the fit was saved. It appears under its number when all of it is on the disk, so what is
-there is whole, whenever the process was killed.
+A step is an epoch at whose end the fit was saved. It appears under its number when all of it is on the disk, whenever
+the process that writes it is killed.
 """
 
 import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,10 @@ __all__ = ["DamagedError", "Keep", "Steps"]
 FORMAT = "jaxae.steps"
 VERSION = 1
 UNFINISHED = ".orbax-checkpoint-tmp"
+DAMAGED = ".damaged"
+LOCK = "lock"
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, FileNotFoundError, NotADirectoryError)
+"""What Orbax raises for files that are not as it wrote them; a disk that cannot be reached is something else."""
 
 
 class DamagedError(ValueError):
@@ -60,8 +65,7 @@ class Steps:
             keep: which saves stay.
 
         Raises:
-            TypeError, ValueError: if the folder is a file, holds anything else or cannot be written to, or keep is not
-                as `Keep` says.
+            TypeError, ValueError: if the folder is a file or holds anything else, or keep is not as `Keep` says.
         """
         if not isinstance(keep, Keep):
             raise TypeError(f"keep is {keep!r}, but must be a Keep: ja.checkpoint.Keep(last=3)")
@@ -75,41 +79,71 @@ class Steps:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder} is a file, but a fit is saved in a folder while it trains: give another path")
         for entry in self.folder.iterdir() if self.folder.exists() else ():
-            if not entry.name.isdigit() and UNFINISHED not in entry.name:
-                raise ValueError(f"{folder} holds something else than a saved fit, {entry.name}: give another folder")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"cannot write to {folder}: {error.strerror}; give another folder") from None
+            name = entry.name
+            if not (name.isdigit() or name == LOCK or name.endswith(DAMAGED) or UNFINISHED in name):
+                raise ValueError(f"{folder} holds something else than a saved fit, {name}: give another folder")
         self._opened: Any = None
         self._saving: int | None = None
+        self._lock: Any = None
+
+    def claim(self) -> None:
+        """Make the folder, and keep every other process from writing into it until `close`.
+
+        Raises:
+            ValueError: if another process has claimed it, or it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / LOCK).open("w")
+        except OSError as error:
+            raise ValueError(f"cannot write to {self.folder}: {error.strerror}; give another folder") from None
+        self._lock = lock
+        try:
+            import fcntl
+        except ImportError:  # where there is none, nobody is kept out
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise ValueError(
+                f"{self.folder} is being written to by another process: wait for it, or give another folder"
+            ) from None
 
     @property
     def _manager(self) -> Any:
         if self._opened is None:
-            # Takes seconds to import, and many a fit is over before its first save.
+            # Takes seconds to import, and nothing needs it before the first save.
             import orbax.checkpoint as ocp
             from orbax.checkpoint import checkpoint_managers as policies
 
             kept = [policies.LatestN(self.keep.last)]
             if self.keep.best:
                 best = policies.BestN(
-                    get_metric_fn=lambda metrics: metrics["value"],
-                    reverse=True,
-                    n=self.keep.best,
-                    keep_checkpoints_without_metrics=False,
+                    get_metric_fn=_worth, reverse=True, n=self.keep.best, keep_checkpoints_without_metrics=False
                 )
                 kept.append(best)
             if self.keep.every is not None:
                 kept.append(policies.EveryNSteps(self.keep.every))
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+                preservation_policy=policies.AnyPreservationPolicy(kept),
+                # Or what the best are told by would not be written, and forgotten by the next process.
+                best_fn=_worth,
+                best_mode="min",
+                # What is unfinished may be another process's, which has claimed the folder.
+                cleanup_tmp_directories=self._lock is not None,
             )
             self._opened = ocp.CheckpointManager(self.folder, options=options)
         return self._opened
 
     def epochs(self) -> list[int]:
-        """Return the epochs that are saved, in their order: those on the disk, and not those still being written."""
+        """Return the epochs that are saved, in their order: those on the disk, and not those still being written.
+
+        Raises:
+            OSError: if the folder cannot be read any more.
+        """
+        if not self.folder.exists():
+            return []
         return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
 
     def save(self, epoch: int, arrays: Mapping[str, Any], record: Mapping[str, Any], value: float) -> None:
@@ -128,14 +162,14 @@ class Steps:
 
         # Orbax refuses arrays without entries; whoever reads them knows them by their shape.
         held = {name: array for name, array in arrays.items() if math.prod(np.shape(array))}
-        sums = jax.device_get(_checksums(held))
+        sums = _checksums(held)
         content = {
             "format": FORMAT,
             "version": VERSION,
             "epoch": int(epoch),
             "record": dict(record),
             "arrays": {
-                name: [list(np.shape(array)), str(array.dtype), sums.get(name, np.zeros(2, np.uint32)).tolist()]
+                name: [list(np.shape(array)), str(array.dtype), sums.get(name, [0, 0])]
                 for name, array in arrays.items()
             },
         }
@@ -178,6 +212,18 @@ class Steps:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def set_aside(self, epoch: int) -> None:
+        """Rename what was saved at an epoch, so that it counts no longer and can be saved again."""
+        aside = self.folder / f"{epoch}{DAMAGED}"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(self.folder / str(epoch), aside)
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def about(self, epoch: int) -> dict[str, Any]:
         """Return what an epoch's step says of itself: `record`, and shape, dtype and checksum of its `arrays`.
@@ -190,10 +236,12 @@ class Steps:
 
         path = self.folder / str(epoch)
         try:
-            found = self._manager.restore(epoch, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            found = _restored(path, about=ocp.args.JsonRestore())
             content, digest = found["content"], found["sha256"]
-        except Exception as error:
-            raise DamagedError(f"{path} is damaged: what it says of itself cannot be read ({_short(error)})") from None
+        except UNREADABLE as error:
+            raise DamagedError(
+                f"{path} is damaged: what it says of itself cannot be read ({_short(error, path)})"
+            ) from None
         if digest != _digest(content):
             raise DamagedError(f"{path} is damaged: what it says of itself does not match its digest")
         if content["format"] != FORMAT or content["version"] != VERSION:
@@ -220,46 +268,75 @@ class Steps:
             if math.prod(leaf.shape)
         }
         try:
-            args = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted))
-            found = jax.block_until_ready(self._manager.restore(epoch, args=args).arrays)
-        except Exception as error:
-            name = next((name for name in like if name in str(error)), "an array")
-            raise DamagedError(f"{path} is damaged: {name} cannot be read ({_short(error)})") from None
-        for name, own in jax.device_get(_checksums(found)).items():
-            if own.tolist() != told[name][2]:
+            found = _restored(path, arrays=ocp.args.StandardRestore(wanted))
+        except UNREADABLE as error:
+            said = _short(error, path)
+            name = max((name for name in like if name in said), key=len, default="an array")
+            raise DamagedError(f"{path} is damaged: {name} cannot be read ({said[:100]})") from None
+        for name, own in _checksums(found).items():
+            if own != told[name][2]:
                 raise DamagedError(f"{path} is damaged: {name} is not what was written")
         return {name: found.get(name, leaf) for name, leaf in like.items()}
 
 
-@jax.jit
-def _checksums(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _restored(path: Path, **wanted: Any) -> Any:
+    """Return one part of a step; without a manager, which looks at other steps too, and fails where one is damaged."""
+    import orbax.checkpoint as ocp
+
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        (found,) = reader.restore(path, args=ocp.args.Composite(**wanted)).values()
+    return found
+
+
+def _worth(metrics: Any) -> float:
+    return metrics["value"]
+
+
+def _checksums(arrays: Mapping[str, Any]) -> dict[str, list[int]]:
     """Return two sums of every array's words, the same however it is spread over devices.
 
     One weighs every word by an odd number of its own, so no word can change alone; the other mixes word and place.
     """
+    on_host = {name: array for name, array in arrays.items() if not isinstance(array, jax.Array)}
+    sums = {name: np.stack(_sums(np, array.reshape(-1).view(_words(array)))) for name, array in on_host.items()}
+    # Those of devices never change their shape, so they are compiled for once.
+    sums |= jax.device_get(_on_devices({name: array for name, array in arrays.items() if name not in on_host}))
+    return {name: both.tolist() for name, both in sums.items()}
 
+
+@jax.jit
+def _on_devices(arrays: Mapping[str, Array]) -> dict[str, Array]:
     def sums(array: Array) -> Array:
-        if array.dtype == bool:
-            array = array.astype(jnp.uint8)
-        width = jnp.dtype(array.dtype).itemsize
-        kind = jnp.dtype(f"uint{8 * min(width, 4)}")
-        words = jax.lax.bitcast_convert_type(array, kind).reshape(-1).astype(jnp.uint32)
-        place = jax.lax.iota(jnp.uint32, words.size)
-        mixed = words ^ (place * jnp.uint32(0x9E3779B1))
-        mixed = (mixed ^ (mixed >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
-        mixed ^= mixed >> jnp.uint32(13)
-        both = [words * (2 * place + jnp.uint32(1)), mixed]
-        return jnp.stack([jnp.sum(each, dtype=jnp.uint32) for each in both])
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            array = jnp.stack([array.real, array.imag], -1)
+        array = array.astype(jnp.uint8) if array.dtype == bool else array
+        return jnp.stack(_sums(jnp, jax.lax.bitcast_convert_type(array, _words(array)).reshape(-1)))
 
-    return {name: sums(jnp.asarray(array)) for name, array in arrays.items()}
+    return {name: sums(array) for name, array in arrays.items()}
+
+
+def _words(array: Any) -> Any:
+    """Return the unsigned type of an array's words: as wide as its numbers, or four bytes."""
+    width = np.dtype(array.dtype).itemsize
+    return np.dtype(f"uint{8 * (width if width < 4 else 4)}")
+
+
+def _sums(library: Any, words: Any) -> list[Any]:
+    words = words.astype(library.uint32)
+    place = library.arange(words.size, dtype=library.uint32)
+    mixed = words ^ (place * library.uint32(0x9E3779B1))
+    mixed = (mixed ^ (mixed >> library.uint32(16))) * library.uint32(0x85EBCA6B)
+    mixed ^= mixed >> library.uint32(13)
+    weighted = words * (library.uint32(2) * place + library.uint32(1))
+    return [library.sum(each, dtype=library.uint32) for each in (weighted, mixed)]
 
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _short(error: Exception) -> str:
-    first = str(error).strip().splitlines()[:1]
+def _short(error: Exception, path: Path | None = None) -> str:
+    first = (str(error) if path is None else str(error).replace(str(path), "")).strip().splitlines()[:1]
     return (first[0] if first else type(error).__name__)[:120]
 
 

@@ -41,11 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         print(f"jaxae: {error}", file=sys.stderr)
         return 1
-    except SystemExit as end:  # a training that was stopped, and saved
+    except SystemExit as end:
+        if end.code != 75:  # a training that was stopped, and saved
+            raise
         print(f"jaxae: {end}", file=sys.stderr)
-        return int(end.code or 0)
-    except KeyboardInterrupt:
-        print("jaxae: interrupted; nothing was written", file=sys.stderr, flush=True)
+        return 75
+    except KeyboardInterrupt as error:
+        print(f"jaxae: {str(error) or 'interrupted; nothing was written'}", file=sys.stderr, flush=True)
         # Threads that still compile do not survive the interpreter's own clean-up.
         os._exit(128 + stopped[-1] if stopped else 130)
     finally:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,19 +30,28 @@ def resumed(command: Train, parse: Callable[[list[str]], Train]) -> tuple[Train,
         raise ValueError(
             f"{', '.join(others)} was given with --resume, which goes on as it was asked for then: leave it out"
         )
-    from jaxae.study import folder as folders
+    from jaxae.study.folder import asked
 
-    folder = Path(str(command.resume).removesuffix(SUFFIX))
+    folder = _unfinished(Path(str(command.resume).removesuffix(SUFFIX)))
     try:
-        asked, where = folders.asked(_unfinished(folder))
+        words, where = asked(folder)
         os.chdir(where)
+        _, *arguments = shlex.split(words)
     except (OSError, ValueError, TypeError, KeyError):
         raise ValueError(
-            f"there is no training to go on with for {folder}: no {_unfinished(folder)} says what was asked for; give "
-            "the whole command"
+            f"there is no training to go on with for {command.resume}: no {folder} says what was asked for; give the "
+            "whole command"
         ) from None
-    _, *arguments = shlex.split(asked)
-    return dataclasses.replace(parse(arguments), accept=command.accept, anew=False), arguments
+    parsed = parse(arguments)
+    if _unfinished(_out(parsed)) != folder:
+        raise ValueError(
+            f"{folder} was moved: it was {_unfinished(_out(parsed))}; move it back, or give the whole command"
+        )
+    return dataclasses.replace(parsed, accept=command.accept, anew=False), arguments
+
+
+def _out(command: Train) -> Path:
+    return command.out or Path("runs") / str(command.recipe)
 
 
 def _unfinished(out: Path) -> Path:
@@ -52,9 +60,14 @@ def _unfinished(out: Path) -> Path:
 
 @contextmanager
 def _going_on(folder: Path) -> Iterator[None]:
-    """Say on the command line's terms why a training does not go on; leave nothing where no step was saved."""
+    """Say on the command line's terms why a training does not go on; leave nothing of one that saved nothing."""
     from jaxae.fitting import OtherFitError
+    from jaxae.study.folder import forget
 
+    def steps() -> list[Path]:
+        return [*folder.glob("*/[0-9]*")]
+
+    found = folder.exists()
     try:
         yield
     except OtherFitError as error:
@@ -62,9 +75,13 @@ def _going_on(folder: Path) -> Iterator[None]:
         if error.changed:
             advice += f"; or --accept {' '.join(error.changed)} to go on all the same"
         raise ValueError(f"{error.what}: {advice}") from None
+    except KeyboardInterrupt:
+        if steps():
+            raise KeyboardInterrupt(f"interrupted; the same command goes on from what is saved in {folder}") from None
+        raise
     finally:
-        if not [*folder.glob("*/[0-9]*")]:
-            shutil.rmtree(folder, ignore_errors=True)
+        if not found and not steps():
+            forget(folder)
 
 
 def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
@@ -90,10 +107,8 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
     device = jax.devices()[0]
     count = len(jax.devices()) if many else 1
     print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
-    out = command.out or Path("runs") / command.recipe
+    out = _out(command)
     unfinished = _unfinished(out)
-    if command.anew:
-        shutil.rmtree(unfinished, ignore_errors=True)
     with _going_on(unfinished):
         folder = study.train(
             command.recipe,
@@ -109,6 +124,7 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
             search=command.search,
             init=None if command.init is None else study.load(command.init, recipes.find),
             unfinished=unfinished,
+            anew=command.anew,
             accept=command.accept,
             progress=progress,
             command=shlex.join(["jaxae", *arguments]),

@@ -31,7 +31,7 @@ class Program(NamedTuple):
         begin: (key, hyperparameters), data -> run, keys; of every member where there are several.
         advance: (run, (keys, hyperparameters)), (data, validation, epochs) -> run, history of so many epochs. Of
             several members the run that was given is used up.
-        member: what `advance` does to a single member, not compiled.
+        member: what `begin` and `advance` do to a single member, not compiled.
         data: training rows, on the device.
         validation: held-out rows, or None.
         batch_size: rows per step.
@@ -40,7 +40,7 @@ class Program(NamedTuple):
 
     begin: Callable[..., tuple[Run, Keys]]
     advance: Callable[..., tuple[Run, dict[str, Array]]]
-    member: Callable[..., tuple[Run, dict[str, Array]]]
+    member: tuple[Callable[..., Any], Callable[..., Any]]
     data: Batch
     validation: Batch | None
     batch_size: int
@@ -92,11 +92,11 @@ def program(
 ) -> Program:
     """Return what trains one run, or many."""
     data, validation = jax.tree.map(jnp.asarray, (data, validation))
-    begin, member = programs(model, factory, score, batch_size, CHUNK_EPOCHS, patience, not many)
+    member = programs(model, factory, score, batch_size, CHUNK_EPOCHS, patience, not many)
     if many:
-        begin, advance = spread(begin, mesh, lanes), spread(member, mesh, lanes, in_place=True)
+        begin, advance = spread(member[0], mesh, lanes), spread(member[1], mesh, lanes, in_place=True)
     else:
-        begin, advance = jax.jit(begin), jax.jit(member)
+        begin, advance = map(jax.jit, member)
     return Program(begin, advance, member, data, validation, batch_size, epochs)
 
 
@@ -178,12 +178,14 @@ def packed(course: Course, record: Mapping[str, Any]) -> Fit:
     )
 
 
-def progress(course: Course, compile_seconds: float, run_seconds: float, steps: int, about: str = "") -> Progress:
-    """Return what there is to say of a course: `steps` is of all members together, in `run_seconds`."""
+def progress(
+    course: Course, compile_seconds: float, run_seconds: float, steps: int, about: str = "", since: int = 0
+) -> Progress:
+    """Return what there is to say of a course: `steps` of all members together in `run_seconds`, since an epoch."""
     history, epochs = course.history, course.program.epochs
     members = int(np.size(course.run.training))
     if not course.done:
-        return Progress(0, epochs, np.zeros(0), None, members, compile_seconds, 0.0, 0.0, about)
+        return Progress(0, epochs, np.zeros(0), None, members, compile_seconds, 0.0, 0.0, about, since)
     losses = [
         np.atleast_2d(values)[:, -1] for name, values in history.items() if name == "loss" or name.endswith("/loss")
     ]
@@ -191,4 +193,4 @@ def progress(course: Course, compile_seconds: float, run_seconds: float, steps: 
     validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
     training = int(np.asarray(course.run.training).sum())
     rate = steps / run_seconds
-    return Progress(course.done, epochs, loss, validation, training, compile_seconds, run_seconds, rate, about)
+    return Progress(course.done, epochs, loss, validation, training, compile_seconds, run_seconds, rate, about, since)

@@ -42,6 +42,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     keep: Keep | None = None,
     accept: Sequence[str] = (),
+    log: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[Progress], None] = True,
 ) -> Fit:
     """Return a trained model, or a population of them, from one compiled program.
@@ -78,6 +79,7 @@ def fit(
             the best.
         accept: what may differ from the saved fit, of data, program (model, loss, optimizer), patience, and the
             versions jax and jaxae; the arrays must still fit.
+        log: file to which every event is added as a line of JSON, as `fitting.log` says: begun, chunk, saved, …
         progress: True prints, False does not, and a function is called with a `Progress` after every chunk.
 
     Raises:
@@ -111,6 +113,7 @@ def fit(
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
     steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep)
+    watch = Watch(progress, began, log)
     trains = program(
         model,
         factory,
@@ -125,11 +128,16 @@ def fit(
         lanes=lanes,
     )
     record = recorded(trains, key, patience, lanes, mesh)
-    watch = Watch(progress, began)
-    if chunk is not None and seed is not None and chunk < len(seed):
-        fitted = _in_chunks(trains, key, hyper, seed, chunk, watch, record)
-    else:
-        fitted = _together(trains, key, hyper, seed, watch, record, steps, accept)
+    try:
+        if steps is not None:
+            steps.claim()
+        if chunk is not None and seed is not None and chunk < len(seed):
+            fitted = _in_chunks(trains, key, hyper, seed, chunk, watch, record)
+        else:
+            fitted = _together(trains, key, hyper, seed, watch, record, steps, accept)
+    finally:
+        if steps is not None:
+            steps.close()
     warn_of(fitted)
     return fitted
 
@@ -145,35 +153,43 @@ def _together(
     accept: Sequence[str],
 ) -> Fit:
     course = begun(trains, key, hyper, seed)
-    saves, every, about = None, None, ""
-    if steps is not None:
-        own = identity(course, trains.member, record, accept)
-        course = resumed(course, steps, own, accept)
-        saves, every = Saves(steps, own), steps.keep.every
-        about = f"on from epoch {course.done}" if course.done else ""
-
-    def after(course: Course) -> None:
-        watch.after(course)
-        if saves is not None:
-            saves.after(course)
-            if told:
-                _stop(saves, course, told[0])
-
-    with listening(saves is not None) as told:
-        watch.compiled(course, about)
-        course = advanced(course, trains.epochs, after, every)
-        if saves is not None:
-            saves.last(course)
-            saves.steps.close()
+    if steps is None:
+        watch.compiled(course)
+        course = advanced(course, trains.epochs, watch.after)
+    else:
+        course = _saved(course, steps, watch, record, accept)
+    watch.log.note("ended", epoch=course.done)
     return filled_up(packed(course, {**record, **watch.seconds()}), trains.epochs)
 
 
-def _stop(saves: Saves, course: Course, signal: str) -> None:
-    at, folder = f"epoch {course.done} of {course.program.epochs}", saves.steps.folder
-    if not saves.last(course):
-        raise OSError(f"{signal} stopped the fit after {at}, but it could not be saved in {folder}")
-    saves.steps.close()
-    raise Stopped(f"{signal} stopped the fit after {at}, saved in {folder}: the same call goes on from there")
+def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any], accept: Sequence[str]) -> Course:
+    """Return the course at its end, saved on the way; or stop it where a signal says so."""
+    own = identity(course, record, accept)
+    course = resumed(course, steps, own, accept)
+    saves = Saves(steps, own, watch.log, course.done)
+
+    def after(course: Course) -> None:
+        watch.after(course)
+        saves.after(course)
+        stop(course)
+
+    def stop(course: Course) -> None:
+        if told:
+            at = f"{told[0]} stopped the fit after epoch {course.done} of {course.program.epochs}"
+            watch.log.note("stopped", epoch=course.done, signal=told[0])
+            if not saves.last(course):
+                raise OSError(f"{at}, but it could not be saved in {steps.folder}")
+            raise Stopped(f"{at}, saved in {steps.folder}: the same call goes on from there")
+
+    try:
+        with listening() as told:
+            watch.compiled(course, f"on from epoch {course.done}" if course.done else "")
+            course = advanced(course, course.program.epochs, after, steps.keep.every)
+            saves.last(course)
+            stop(course)
+    finally:
+        saves.close()
+    return course
 
 
 def _in_chunks(

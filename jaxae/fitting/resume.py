@@ -4,16 +4,18 @@ import hashlib
 import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from jaxae import __version__, checks
 from jaxae.checkpoint import DamagedError, Steps
 from jaxae.fitting.course import Course
+from jaxae.fitting.log import Log
 from jaxae.fitting.program import Run
 
 __all__ = ["CHANGEABLE", "OtherFitError", "Saves", "identity", "resumed"]
@@ -38,9 +40,11 @@ class OtherFitError(ValueError):
 class Saves:
     """Saves a course now and then, and says when that fails; a fit goes on without."""
 
-    def __init__(self, steps: Steps, identity: Mapping[str, Any]) -> None:
-        self.steps, self.identity = steps, identity
+    def __init__(self, steps: Steps, identity: Mapping[str, Any], log: Log, done: int) -> None:
+        """Begin to save a course that stands at an epoch which is saved, or at none."""
+        self.steps, self.identity, self.log = steps, identity, log
         self._since = time.perf_counter()
+        self._safe = {done} - {0}
 
     def after(self, course: Course) -> None:
         """Save a course after a chunk, where it is time to."""
@@ -54,10 +58,14 @@ class Saves:
     def last(self, course: Course) -> bool:
         """Save a course where it ends, and return whether all of it is on the disk."""
         self._finished()
-        if course.done not in self.steps.epochs():
+        if course.done not in self._safe:
             self._begin(course)
             self._finished()
-        return course.done in self.steps.epochs()
+        return course.done in self._safe
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._finished()
 
     def _begin(self, course: Course) -> None:
         self._finished()
@@ -65,73 +73,97 @@ class Saves:
         try:
             self.steps.save(course.done, named(course), self.identity, _value(course))
         except OSError as error:
-            self._failed(course.done, error)
+            self._failed(error, course.done)
 
     def _finished(self) -> None:
         try:
-            self.steps.finished()
+            epoch = self.steps.finished()
         except OSError as error:
-            self._failed(None, error)
+            self._failed(error)
+        else:
+            if epoch is not None:
+                self._safe.add(epoch)
+                self.log.note("saved", epoch=epoch, seconds=round(time.perf_counter() - self._since, 3))
 
-    def _failed(self, epoch: int | None, error: OSError) -> None:
+    def _failed(self, error: OSError, epoch: int | None = None) -> None:
+        self.log.note("failed", epoch=epoch, error=str(error))
         what = "the last save" if epoch is None else f"saving epoch {epoch}"
-        kept = self.steps.epochs()
+        kept = f"epoch {max(self._safe)}" if self._safe else "nothing"
         warnings.warn(
-            f"{what} in {self.steps.folder} failed ({error}); the fit goes on, and what was saved before, "
-            f"{'epoch ' + str(kept[-1]) if kept else 'nothing'}, is as it was: make room, or give another folder",
+            f"{what} in {self.steps.folder} failed ({error}); the fit goes on, and what was saved before, {kept}, is "
+            "as it was: make room, or give another folder",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
-def identity(
-    course: Course, member: Callable[..., Any], record: Mapping[str, Any], accept: Collection[str]
-) -> dict[str, Any]:
+def identity(course: Course, record: Mapping[str, Any], accept: Collection[str]) -> dict[str, Any]:
     """Return what a fit must have in common with one that it goes on from, in JSON types.
 
     Args:
         course: before its first epoch.
-        member: what advances one of its members.
         record: how the fit runs.
         accept: what may differ, of `CHANGEABLE`.
 
     Raises:
         ValueError: if accept names anything else.
     """
-    for name in accept:
-        checks.known("change to accept", (name,), CHANGEABLE)
-    names = ("batch_size", "patience", "lanes", "key", "data")
+    checks.known("change to accept", accept, CHANGEABLE)
     return {
-        **{name: record[name] for name in names},
+        **{name: record[name] for name in ("batch_size", "patience", "lanes", "key", "data")},
         "hparams": {name: np.asarray(column).tolist() for name, column in course.hyper.items()},
         "seeds": None if course.seed is None else course.seed.tolist(),
-        "program": _fingerprint(course, member),
+        "program": _fingerprint(course),
         "jax": jax.__version__,
         "jaxae": __version__,
         "devices": len(record["devices"]),
     }
 
 
-def _fingerprint(course: Course, member: Callable[..., Any]) -> str:
-    """Return a digest of what a member computes: of another model, loss or optimizer it is another."""
-    own = (course.run, (course.keys, course.hyper))
-    shared = (course.program.data, course.program.validation, jnp.zeros((), jnp.int32))
+def _fingerprint(course: Course) -> str:
+    """Return a digest of what a member computes, from its beginning on: of another model or learner it is another."""
+    begin, advance = course.program.member
+    own, shared = (
+        (course.run, (course.keys, course.hyper)),
+        (course.program.data, course.program.validation, jnp.zeros((), jnp.int32)),
+    )
     own, shared = (jax.tree.map(jax.typeof, tree) for tree in (own, shared))
     if course.seed is not None:
         own = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), own)
-    traced = jax.make_jaxpr(member)(own, shared)
-    # Where functions lie in memory is another place in every process.
-    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr)).encode())
-    for constant in traced.consts:
-        digest.update(np.asarray(constant).tobytes())
+    digest = hashlib.sha256()
+    for traced in (
+        jax.make_jaxpr(begin)((own[1][0].order, own[1][1]), shared[0]),
+        jax.make_jaxpr(advance)(own, shared),
+    ):
+        # Where functions lie in memory is another place in every process.
+        digest.update(re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr)).encode())
+        for constant in _constants(traced):
+            digest.update(np.asarray(jax.random.key_data(constant) if checks.is_key(constant) else constant).tobytes())
     return digest.hexdigest()
+
+
+def _constants(value: Any) -> Iterator[Any]:
+    """Yield every array that a traced function closes over, those of functions in it included: no text shows them."""
+    if isinstance(value, core.ClosedJaxpr):
+        yield from value.consts
+        value = value.jaxpr
+    if isinstance(value, core.Jaxpr):
+        for equation in value.eqns:
+            yield from _constants(tuple(equation.params.values()))
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _constants(each)
 
 
 def named(course: Course) -> dict[str, Any]:
     """Return every array that a course needs to go on, by name."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(course.run):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if name in arrays:
+            raise ValueError(
+                f"two arrays of the fit are called {name}: rename what has a slash in its name to save them"
+            )
         arrays[name] = jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
     return {**arrays, **{f"history/{name}": values for name, values in course.history.items()}}
 
@@ -149,17 +181,19 @@ def resumed(course: Course, steps: Steps, own: Mapping[str, Any], accept: Collec
         DamagedError: if nothing that was saved can be read.
         OtherFitError: if what was saved is another fit.
     """
-    worst: DamagedError | None = None
+    damaged: dict[int, DamagedError] = {}
     for epoch in reversed(steps.epochs()):
         try:
             found = _at(course, steps, epoch, own, accept)
         except DamagedError as error:
             warnings.warn(f"{error}; the save before it is tried", RuntimeWarning, stacklevel=2)
-            worst = worst or error
-        else:
-            return found
-    if worst is not None:
-        raise worst
+            damaged[epoch] = error
+            continue
+        for each in damaged:
+            steps.set_aside(each)
+        return found
+    if damaged:
+        raise next(iter(damaged.values()))
     return course
 
 
@@ -192,7 +226,14 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
             RuntimeWarning,
             stacklevel=2,
         )
-    return course._replace(run=_in_place_of(course.run, arrays), history=rows, done=epoch)
+    run = _in_place_of(course.run, arrays)
+    if own["patience"] != about["record"]["patience"]:
+        waiting = True if own["patience"] is None else run.epochs - run.best_epoch < own["patience"]
+        run = run._replace(training=(run.diverged_epoch == 0) & waiting)
+    if own["data"] != about["record"]["data"]:
+        # What was best on other rows says nothing.
+        run = run._replace(best_loss=jnp.full_like(run.best_loss, jnp.inf))
+    return course._replace(run=run, history=rows, done=epoch)
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:

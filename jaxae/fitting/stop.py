@@ -26,26 +26,29 @@ class Stopped(SystemExit):
 
 
 @contextmanager
-def listening(listens: bool) -> Iterator[list[str]]:
+def listening() -> Iterator[list[str]]:
     """Note SIGTERM and SIGINT in the list that is given, while the block runs; a second one acts as it did before.
 
-    Signals reach a process's main thread alone: elsewhere nothing is noted.
+    Signals reach a process's main thread alone: elsewhere nothing is noted. Nor are signals that the process ignores.
     """
     told: list[str] = []
-    if not listens or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield told
         return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
 
     def note(number: int, _: Any) -> None:
         told.append(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     try:
-        for number in numbers:
+        for number in before:
             signal.signal(number, note)
         yield told
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()

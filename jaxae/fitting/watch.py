@@ -1,6 +1,7 @@
 """What a fit says while it goes on, and what it records of how it went."""
 
 import operator
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxae.data import fingerprint
 from jaxae.fitting.course import Course, Program, progress
+from jaxae.fitting.log import Log
 from jaxae.progress import Progress, printer
 from jaxae.result import Fit
 from jaxae.types import Key
@@ -22,18 +24,26 @@ __all__ = ["Watch", "filled_up", "recorded", "warn_of"]
 class Watch:
     """Times a fit and shows how it goes; compiling is over where a course has begun."""
 
-    def __init__(self, show: bool | Callable[[Progress], None], began: float) -> None:
+    def __init__(
+        self, show: bool | Callable[[Progress], None], began: float, log: str | os.PathLike[str] | None = None
+    ) -> None:
         """Begin to watch.
 
         Args:
             show: True prints, False does not, and a function is called.
             began: when the fit began, by `time.perf_counter`.
+            log: file that every event is added to.
+
+        Raises:
+            ValueError: if the log cannot be written.
         """
         self._show = printer() if show is True else show or (lambda _: None)
+        self.log = Log(log)
+        self._diverged: set[int] = set()
         self._began = began
         self._compile_seconds = self._run_seconds = 0.0
         self._about = ""
-        self._steps = self._done = 0
+        self._steps = self._done = self._first = 0
         self._since = began
 
     def compiled(self, course: Course, about: str = "") -> None:
@@ -41,22 +51,46 @@ class Watch:
         now = time.perf_counter()
         self._compile_seconds += now - self._since
         self._since, self._about, self._done = now, about, course.done
-        self._show(progress(course._replace(done=0), self._compile_seconds, 0.0, 0, about))
+        self._first = self._first or course.done
+        self._diverged = set(_diverged(course))
+        self.log.note(
+            "begun",
+            about=about,
+            epoch=course.done,
+            epochs=course.program.epochs,
+            members=int(np.size(course.run.training)),
+            compile_seconds=round(self._compile_seconds, 3),
+        )
+        self._show(progress(course._replace(done=0), self._compile_seconds, 0.0, 0, about, self._first))
 
     def after(self, course: Course) -> None:
         """Note that a course has advanced."""
         now = time.perf_counter()
-        self._run_seconds += now - self._since
+        seconds = now - self._since
+        self._run_seconds += seconds
         self._steps += (course.done - self._done) * course.program.steps_per_epoch * int(np.size(course.run.training))
         self._since, self._done = now, course.done
-        self._show(progress(course, self._compile_seconds, self._run_seconds, self._steps, self._about))
+        said = progress(course, self._compile_seconds, self._run_seconds, self._steps, self._about, self._first)
+        self.log.chunk(said, seconds)
+        for member, (epoch, step) in _diverged(course).items():
+            if member not in self._diverged:
+                self._diverged.add(member)
+                self.log.note("diverged", member=member, epoch=epoch, step=step)
+        self._show(said)
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of compiling and of running so far."""
+        """Return the seconds of compiling and of running so far, and the steps of all members that they went to."""
         return {
+            "steps": operator.index(self._steps),
             "compile_seconds": self._compile_seconds,
             "run_seconds": self._run_seconds + time.perf_counter() - self._since,
         }
+
+
+def _diverged(course: Course) -> dict[int, tuple[int, int]]:
+    """Return the epoch and the step in which members diverged, by member."""
+    epochs, steps = map(np.atleast_1d, (course.run.diverged_epoch, course.run.diverged_step))
+    return {int(member): (int(epochs[member]), int(steps[member])) for member in np.flatnonzero(epochs)}
 
 
 def recorded(program: Program, key: Key, patience: int | None, lanes: int | None, mesh: Mesh | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax.extend.core import get_opaque_trace_state
 
 from jaxae import checks
+from jaxae.threefry import unrolled
 from jaxae.types import Array
 
 __all__ = ["BatchNorm", "Dropout", "check_condition", "check_rate", "conditioned"]
@@ -82,7 +83,7 @@ class Dropout(nn.Module):
             return x
         dropped = min(max(round(self.rate * 256), 1), 255)
         # Four entries of a mask from each word: on a CPU the words cost more than all else that a small model does.
-        words = jax.random.bits(self.make_rng("dropout"), (-(-x.size // 4),), jnp.uint32)
+        words = jax.random.bits(unrolled(self.make_rng("dropout")), (-(-x.size // 4),), jnp.uint32)
         parts = jnp.stack([(words >> shift) & 255 for shift in (0, 8, 16, 24)])
         keep = parts.reshape(-1)[: x.size].reshape(x.shape) >= dropped
         return jnp.where(keep, x / (1 - dropped / 256), jnp.zeros((), x.dtype))

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["appearing", "ask", "asked", "read_json", "usable_target", "write_history", "write_json"]
+__all__ = ["appearing", "ask", "asked", "forget", "read_json", "usable_target", "write_history", "write_json"]
 
 
 OWN_FILES = {
     "config.json",
     "history.csv",
+    "log.jsonl",
     "metrics.json",
     "model.safetensors",
     "pictures.json",
@@ -28,6 +29,7 @@ OWN_FILES = {
 """What every run writes, beside the pictures that `pictures.json` lists."""
 
 ASKED = "command.json"
+LOG = "log.jsonl"
 
 
 def usable_target(out: Path, source: Path | None = None) -> Path:
@@ -104,13 +106,34 @@ class appearing:  # noqa: N801  (used as a verb)
 
 
 def ask(folder: Path, command: str) -> None:
-    """Write into the folder of a training what was asked for, and where one was; what stands there stays."""
+    """Write into the folder of a training that is under way what was asked for, and where one was.
+
+    Raises:
+        ValueError: if the folder holds anything else, or cannot be written to.
+    """
+    foreign = _foreign(folder)
+    if foreign:
+        raise ValueError(
+            f"{folder} is where this training would be saved, but it holds something else, {foreign[0]}: move it away, "
+            "or give another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / ASKED).exists():
-            write_json(folder / ASKED, {"command": command, "folder": os.getcwd()})
+        write_json(folder / ASKED, {"command": command, "folder": os.getcwd()})
     except OSError as error:
         raise ValueError(f"cannot write to {folder}: {error.strerror}; give another --out") from None
+
+
+def forget(folder: Path) -> None:
+    """Remove the folder of a training that is over; any other stays."""
+    if (folder / ASKED).exists() and not _foreign(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Return the names in the folder of a training that is under way that no training wrote."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return [name for name in names if name not in (ASKED, LOG) and not name.isdigit()]
 
 
 def asked(folder: Path) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from jaxae import checks, hyperparameters, search
 from jaxae.fitting import fit
 from jaxae.progress import Progress
 from jaxae.result import Fit
+from jaxae.study.folder import LOG
 from jaxae.study.nouns import Study, sweepable
 from jaxae.types import Key, Score
 
@@ -191,7 +192,9 @@ def trained(
         "progress": progress,
     }
     data = study.batch("train")
-    saved: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint, "accept": accept}
+    saved: dict[str, Any] = {}
+    if checkpoint is not None:
+        saved = {"checkpoint": checkpoint, "accept": accept, "log": checkpoint.parent / LOG}
     if not asked.many:
         return fit(model, factory(), data, **saved, **common)
     common["mesh"] = mesh

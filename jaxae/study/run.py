@@ -18,11 +18,11 @@ import numpy as np
 from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.detection import conformal_threshold
 from jaxae.learner import warm_start
-from jaxae.progress import Progress
+from jaxae.progress import Progress, printer
 from jaxae.result import Fit
 from jaxae.statistics import effects, summaries
 from jaxae.study.alarms import alarm_rate, calibrating, reference
-from jaxae.study.folder import appearing, ask, usable_target, write_history, write_json
+from jaxae.study.folder import ASKED, LOG, appearing, ask, forget, usable_target, write_history, write_json
 from jaxae.study.members import Members, Range, members, trained
 from jaxae.study.nouns import PARTS, Source, Study, usable
 from jaxae.study.trained import Trained
@@ -32,6 +32,8 @@ __all__ = ["train"]
 
 EVALUATED = 64
 """Members that are judged by all metrics, the best by validation; of the others that validation is known."""
+TIMED = ("compile_seconds", "run_seconds", "steps")
+"""What a fit's record tells of the process that made it."""
 RANDOM_DRAWS = ("data", "split", "fit", "evaluation", "shared")
 """What the key of a study is split into, in this order."""
 
@@ -51,6 +53,7 @@ def train(
     search: str | None = None,
     init: Trained | None = None,
     unfinished: str | os.PathLike[str] | None = None,
+    anew: bool = False,
     accept: Sequence[str] = (),
     progress: bool | Callable[[Progress], None] = True,
     command: str = "",
@@ -71,7 +74,8 @@ def train(
         search: "halving", "hyperband" or "evolution": how members make room for each other while they train.
         init: trained model whose encoder the training begins with; of rows with the same columns.
         unfinished: folder in which the training is saved now and then, and from which the same call goes on; it is
-            removed once the results are written, or there is nothing to go on with. A search is not saved.
+            removed once the results are written, or every member diverged. A search is not saved.
+        anew: forget what is in that folder, and begin again.
         accept: what may have changed since, as for `fit`.
         progress: as for `fit`.
         command: to be repeated in the report.
@@ -113,8 +117,20 @@ def train(
     if len(asked.architectures) > 1 or asked.architectures[0]:
         own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
-    if unfinished is not None and asked.search is None:
-        ask(Path(unfinished), command)
+    saved = None if unfinished is None or asked.search is not None else Path(unfinished)
+    show = printer() if progress is True else progress or (lambda _: None)
+    if saved is not None:
+        if anew:
+            forget(saved)
+        if not (saved / ASKED).exists():
+            ask(saved, command)
+
+    def noted(now: Progress) -> None:
+        if saved is not None and not now.epoch:
+            # Only now is it sure that this is what is in the folder.
+            ask(saved, command)
+        show(now)
+
     words = jax.random.key_data(keys["fit"])
     groups = [
         (
@@ -131,9 +147,9 @@ def train(
                 draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
                 mesh=_mesh() if asked.many else None,
                 # Every architecture is a fit of its own.
-                checkpoint=None if unfinished is None else Path(unfinished) / str(number),
+                checkpoint=None if saved is None else saved / str(number),
                 accept=accept,
-                progress=progress,
+                progress=noted,
             ),
         )
         for number, each in enumerate(studies)
@@ -142,15 +158,15 @@ def train(
     if not any(np.isfinite(fitted.final()).any() for fitted in fits):
         what = "the run" if not asked.many else "every member"
         how = fits[0].describe(None if fits[0].members is None else 0)
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        if saved is not None:
+            forget(saved)
         raise FloatingPointError(f"{what} {how}: lower the learning rate; nothing was written")
     with appearing(target) as folder:
         files = []
         for number, fitted in enumerate(fits):
             files.append("model.safetensors" if len(fits) == 1 else f"model-{number}.safetensors")
             # Times go to timing.json alone, so that the same command writes the same bits.
-            timeless = {name: value for name, value in fitted.record.items() if not name.endswith("_seconds")}
+            timeless = {name: value for name, value in fitted.record.items() if name not in TIMED}
             checkpoint.save(fitted._replace(record=timeless), folder / files[-1])
         config = _config(name, recipe, settings, source, study, seed, asked, command, path, impute, fits[0])
         config["architectures"] = [
@@ -160,11 +176,13 @@ def train(
         config["init"] = None if init is None else {"folder": os.path.abspath(init.folder), "sha256": init.fingerprint}
         write_json(folder / "config.json", config)
         write_history(folder / "history.csv", _histories(fits))
-        write_json(folder / "timing.json", _timing(fits, rows // settings.batch_size))
+        write_json(folder / "timing.json", _timing(fits))
         _judge(folder, recipe, groups, keys["evaluation"], asked)
+        if saved is not None:
+            shutil.copyfile(saved / LOG, folder / LOG)
         report.write_page(folder)
-    if unfinished is not None:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    if saved is not None:
+        forget(saved)
     return target
 
 
@@ -446,9 +464,10 @@ def _config(
     }
 
 
-def _timing(fits: Sequence[Fit], steps_per_epoch: int) -> dict[str, Any]:
+def _timing(fits: Sequence[Fit]) -> dict[str, Any]:
+    """Return how long these fits took; of one that went on from an earlier process, what this one did."""
     seconds = sum(fitted.record["run_seconds"] for fitted in fits)
-    steps = sum(int(np.sum(fitted.status.epochs)) for fitted in fits) * steps_per_epoch
+    steps = sum(fitted.record["steps"] for fitted in fits)
     return {
         "compile_s": sum(fitted.record["compile_seconds"] for fitted in fits),
         "run_s": seconds,

@@ -1,0 +1,167 @@
+"""Fits in processes of their own, and what they left behind."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["FAMILIES", "Job", "Run", "arrays", "events", "system"]
+
+FAMILIES = {
+    "autoencoder": "A1",
+    "denoising": "A2",
+    "vae": "A3",
+    "sparse": "A5",
+    "conditional vae": "A7",
+    "gan": "A8",
+    "conv": "E2",
+    "series": "C1",
+}
+"""Names of `benchmarks.systems`, whose rows are cut down."""
+ROWS = 96
+BATCH = 32
+
+
+class Job(NamedTuple):
+    """A fit.
+
+    Attributes:
+        family: of `FAMILIES`.
+        folder: its checkpoint; the log lies beside it.
+        epochs: in all.
+        every: epochs of a chunk, each of which is saved.
+        members: of a population in lanes of 2, or None.
+        devices: that the members are spread over.
+        rest: seconds of sleep after every chunk, so that a signal falls outside a save as well.
+    """
+
+    family: str
+    folder: str
+    epochs: int = 40
+    every: int = 4
+    members: int | None = None
+    devices: int = 1
+    rest: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        """File of events."""
+        return Path(self.folder + ".jsonl")
+
+
+def system(family: str) -> Any:
+    """Return the system of a family, with few rows."""
+    from benchmarks.systems import SYSTEMS
+
+    found = SYSTEMS[FAMILIES[family]]
+    return found._replace(rows=ROWS, batch_size=min(BATCH, found.batch_size))
+
+
+class Run:
+    """A job in a process of its own."""
+
+    def __init__(self, job: Job, cache: str, **environment: str) -> None:
+        self.job = job
+        command = [sys.executable, "-m", "benchmarks.reliability.runs", json.dumps(job._asdict())]
+        own = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.before = len(events(job))
+        own |= {"JAX_PLATFORMS": "cpu", **environment}
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=os.environ | own, **pipes)
+
+    def new_events(self) -> list[dict[str, Any]]:
+        """Return the events that this process has logged so far."""
+        return events(self.job)[self.before :]
+
+    def wait_for(self, event: str, count: int = 1) -> bool:
+        """Return whether so many such events came before the process ended."""
+        while sum(each["event"] == event for each in self.new_events()) < count:
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def ended(self) -> tuple[int, str, str]:
+        """Return the exit status, the digest of the fit, and what was said."""
+        out, err = self.process.communicate()
+        return self.process.returncode, out.strip(), err
+
+
+def events(job: Job) -> list[dict[str, Any]]:
+    """Return the whole lines of a job's log."""
+    if not job.log.exists():
+        return []
+
+    def parsed() -> Iterator[dict[str, Any]]:
+        for line in job.log.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:  # a line that a kill cut off
+                continue
+
+    return list(parsed())
+
+
+def arrays(folder: str | Path, epoch: int) -> dict[str, np.ndarray]:
+    """Return what was saved at an epoch, read and checked."""
+    from jaxae.checkpoint import Keep, Steps
+
+    steps = Steps(folder, Keep())
+    like = {name: np.zeros(shape, dtype) for name, (shape, dtype, _) in steps.about(epoch)["arrays"].items()}
+    found = steps.read(epoch, like)
+    steps.close()
+    return {name: np.asarray(leaf) for name, leaf in found.items()}
+
+
+def digest(tree: Any) -> str:
+    """Return a digest of every bit of a tree of arrays."""
+    import jax
+
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
+    return found.hexdigest()
+
+
+def main() -> None:
+    """Train the job of the argument, and print the digest of all that came of it."""
+    job = Job(**json.loads(sys.argv[1]))
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", job.devices)
+    import jaxae as ja
+    from jaxae.fitting import course
+
+    course.CHUNK_EPOCHS = job.every
+    given = system(job.family)
+    model = given.model()
+    population: dict[str, Any] = {}
+    if job.members is not None:
+        axes = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh((job.devices,), ("members",), axis_types=axes) if job.devices > 1 else None
+        population = {"seeds": job.members, "lanes": 2, "mesh": mesh}
+    fitted = ja.fit(
+        model,
+        given.learner(model, 1e-3),
+        given.data(),
+        key=jax.random.key(7),
+        epochs=job.epochs,
+        batch_size=given.batch_size,
+        checkpoint=job.folder,
+        keep=ja.checkpoint.Keep(seconds=1e9, last=3, every=job.every),
+        log=job.log,
+        progress=lambda _: time.sleep(job.rest),
+        **population,
+    )
+    print(digest((fitted.variables, fitted.state, fitted.history, fitted.status)))
+
+
+if __name__ == "__main__":
+    main()
