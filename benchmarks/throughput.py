@@ -334,7 +334,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="models trained at once", ylabel="member-steps per second")
         axes.set_title(f"{part['machine']['device']}\n× PyTorch's best row of any form", fontsize=9)
         axes.set_xticks(MEMBERS, [f"{n:,}" for n in MEMBERS])
-        axes.legend(fontsize=7, ncols=2)
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         axes.grid(alpha=0.3)
     figure.savefig(path, metadata={"Date": None})
 
