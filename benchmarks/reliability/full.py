@@ -9,7 +9,6 @@ import signal
 import tempfile
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -63,7 +62,7 @@ def measured(short: bool) -> dict[str, Any]:
                 own = fit(squeeze, checkpoint=job.folder, keep=keep)
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             told = [str(each.message) for each in caught if "failed" in str(each.message)]
-            saved = {int(path.name) for path in Path(job.folder).iterdir() if path.name.isdigit()}
+            saved = set(ja.checkpoint.Steps(job.folder, keep).epochs())
             found["failed"] += full not in saved
             found["told"] += bool(told) and full not in saved
             found["false"] += saved != set(range(1, EPOCHS + 1)) - {full}

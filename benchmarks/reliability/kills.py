@@ -1,7 +1,7 @@
 """`kill -9` inside and outside a save: nothing acknowledged is lost, wrong or unreadable, and the end is the same.
 
-Acknowledged is what the log calls saved. Half of the kills come as soon as a step is being written, the others at any
-time after a chunk. What is on the disk after each is compared with an uninterrupted run's, bit by bit.
+Acknowledged is what the log calls saved. Two of three kills come as soon as a step is being written, the others at any
+time. What is on the disk after each is compared with an uninterrupted run's, bit by bit.
 """
 
 import itertools
@@ -14,14 +14,15 @@ from typing import Any
 
 from benchmarks.reliability.rows import row
 from benchmarks.reliability.runs import FAMILIES, Job, Run, arrays, events
+from jaxae.checkpoint import Keep, Steps
+from jaxae.checkpoint.steps import UNFINISHED
 
 KILLS = 150
-INSIDE = ".orbax-checkpoint-tmp"
 
 
 def inside(folder: Path) -> bool:
     """Return whether a step is being written."""
-    return folder.exists() and any(INSIDE in entry.name for entry in folder.iterdir())
+    return folder.exists() and any(UNFINISHED in entry.name for entry in folder.iterdir())
 
 
 def killed(run: Run, when_inside: bool, rest: float) -> bool | None:
@@ -39,7 +40,7 @@ def killed(run: Run, when_inside: bool, rest: float) -> bool | None:
 
 
 def campaign(family: str, members: int | None, kills: int, cache: str, seed: int) -> dict[str, int]:
-    """Return the counts of one fit that is killed so many times, half of them inside a save."""
+    """Return the counts of one fit that is killed so many times, two of three inside a save."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         whole = Job(family, f"{place}/whole", epochs=4 * kills + 8, members=members)
@@ -63,7 +64,7 @@ def campaign(family: str, members: int | None, kills: int, cache: str, seed: int
 
 
 def _looked_at(job: Job, whole: Job, found: dict[str, int]) -> None:
-    on_disk = sorted(int(entry.name) for entry in Path(job.folder).glob("[0-9]*") if entry.name.isdigit())
+    on_disk = Steps(job.folder, Keep()).epochs()
     acknowledged = [event["epoch"] for event in events(job) if event["event"] == "saved"]
     found["lost"] += bool(acknowledged) and not set(on_disk) >= {max(acknowledged)}
     for epoch in on_disk[-2:]:

@@ -209,9 +209,7 @@ class Steps:
 
     def close(self) -> None:
         """Wait for what is being written, and let the folder go."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self._shut()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -221,6 +219,9 @@ class Steps:
         aside = self.folder / f"{epoch}{DAMAGED}"
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(self.folder / str(epoch), aside)
+        self._shut()
+
+    def _shut(self) -> None:
         if self._opened is not None:
             self._opened.close()
             self._opened = None

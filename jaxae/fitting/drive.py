@@ -188,7 +188,7 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
             saves.last(course)
             stop(course)
     finally:
-        saves.close()
+        saves.finish()
     return course
 
 

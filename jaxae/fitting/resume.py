@@ -53,29 +53,26 @@ class Saves:
         if due or (every is not None and course.done % every == 0):
             self._begin(course)
         elif not self.steps.saving:
-            self._finished()
+            self.finish()
 
     def last(self, course: Course) -> bool:
         """Save a course where it ends, and return whether all of it is on the disk."""
-        self._finished()
+        self.finish()
         if course.done not in self._safe:
             self._begin(course)
-            self._finished()
+            self.finish()
         return course.done in self._safe
 
-    def close(self) -> None:
-        """Wait for what is being written."""
-        self._finished()
-
     def _begin(self, course: Course) -> None:
-        self._finished()
+        self.finish()
         self._since = time.perf_counter()
         try:
             self.steps.save(course.done, named(course), self.identity, _value(course))
         except OSError as error:
             self._failed(error, course.done)
 
-    def _finished(self) -> None:
+    def finish(self) -> None:
+        """Wait for what is being written, and say how it ended."""
         try:
             epoch = self.steps.finished()
         except OSError as error:
@@ -155,11 +152,15 @@ def _constants(value: Any) -> Iterator[Any]:
             yield from _constants(each)
 
 
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
 def named(course: Course) -> dict[str, Any]:
     """Return every array that a course needs to go on, by name."""
     arrays: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(course.run):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = _name(path)
         if name in arrays:
             raise ValueError(
                 f"two arrays of the fit are called {name}: rename what has a slash in its name to save them"
@@ -255,7 +256,7 @@ def _in_place_of(run: Run, arrays: Mapping[str, Any]) -> Run:
     """Return the saved run on the devices of the fresh one."""
 
     def one(path: Any, fresh: Any) -> Any:
-        leaf = arrays[jax.tree_util.keystr(path, simple=True, separator="/")]
+        leaf = arrays[_name(path)]
         if not fresh.committed:
             # Where the fresh run is bound to no device the saved one must not be either, or it is compiled for anew.
             leaf = jnp.asarray(np.asarray(leaf))
