@@ -2,7 +2,7 @@
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
 `convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`,
-`search`, `statistics`.
+`search`, `statistics`, `hosts`.
 """
 
 import importlib
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         convolution,
         data,
         distributions,
+        hosts,
         hyperparameters,
         latent,
         losses,
@@ -56,6 +57,7 @@ __all__ = [
     "draw",
     "fit",
     "grid",
+    "hosts",
     "hyperparameters",
     "latent",
     "lift",

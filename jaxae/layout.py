@@ -36,7 +36,7 @@ def feature_major(n: int, width: int) -> bool:
     """
     if n < NARROW * width or jax.default_backend() != "cpu":
         return False
-    return width < SHARED or (os.cpu_count() or 1) <= jax.local_device_count()
+    return width < SHARED or (os.cpu_count() or 1) <= jax.device_count()
 
 
 def events(*arrays: Array) -> tuple[tuple[Array, ...], int]:

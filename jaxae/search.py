@@ -13,9 +13,10 @@ from jax.sharding import Mesh
 
 from jaxae import checks
 from jaxae.fitting import fit
-from jaxae.fitting.arguments import arrange, check
+from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, compiled, only, packed, program
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
+from jaxae.hosts import peers
 from jaxae.hyperparameters import Draw, draw
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
@@ -396,6 +397,12 @@ def _prepared(
         raise ValueError(
             f"a search needs at least two members, but was given {0 if seed is None else len(seed)}: add hparams "
             "or seeds"
+        )
+    check_mesh(mesh, batch_size, many=True)
+    if peers(mesh).several:
+        raise ValueError(
+            "the mesh holds devices of several processes, but a search trains in one: make a mesh of "
+            "jax.local_devices()"
         )
     trains = program(
         model,

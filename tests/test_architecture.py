@@ -13,7 +13,7 @@ import jaxae
 ROOT = Path(jaxae.__file__).parent
 FLOORS = [
     {"types", "checks"},
-    {"layout", "threefry"},
+    {"hosts", "layout", "threefry"},
     {"distributions", "hyperparameters", "noise"},
     {"losses", "adversarial", "convolution"},
     {"networks"},

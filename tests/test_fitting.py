@@ -95,6 +95,10 @@ def mesh_of(devices):
     return jax.make_mesh((devices,), ("members",), axis_types=(AxisType.Auto,))
 
 
+def rows_of(devices, kind=AxisType.Auto):
+    return jax.make_mesh((devices,), ("data",), axis_types=(kind,), devices=jax.devices()[:devices])
+
+
 def same(a, b):
     """Fail unless two trees are equal, to the bit."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
@@ -103,6 +107,11 @@ def same(a, b):
         x, y = np.asarray(x), np.asarray(y)
         assert (x.shape, x.dtype) == (y.shape, y.dtype)
         assert x.tobytes() == y.tobytes(), f"{x} against {y}"
+
+
+def close(a, b):
+    """Fail unless two trees are equal to rounding: sums in another order, of some tens of numbers around 1."""
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
 
 
 def same_fit(a, b):
@@ -606,6 +615,28 @@ def test_a_second_signal_acts_at_once(tmp_path):
         fit(epochs=30, checkpoint=tmp_path / "fit", progress=told)
 
 
+def test_rows_of_batches_on_several_devices(tmp_path):
+    """A single run over devices is that run to rounding, and goes on from its saves to the bit, or to rounding."""
+    expected = fit(epochs=6, **SCORED)
+    whole = fit(epochs=6, mesh=rows_of(2), **SCORED)
+    close(whole.variables, expected.variables)
+    close(whole.history, expected.history)
+    assert whole.record["data_devices"] == 2 and "data_devices" in expected.record
+    fit(epochs=3, mesh=rows_of(2), checkpoint=tmp_path / "fit", **SCORED)
+    shutil.copytree(tmp_path / "fit", tmp_path / "other")
+    same(fit(epochs=6, mesh=rows_of(2), checkpoint=tmp_path / "fit", **SCORED).variables, whole.variables)
+    with pytest.warns(RuntimeWarning, match=r"saved on 2 devices and goes on on 1: .* to rounding, not to the bit$"):
+        found = fit(epochs=6, checkpoint=tmp_path / "other", **SCORED)
+    close(found.variables, expected.variables)
+
+
+def test_members_and_rows_are_spread_together(grid):
+    mesh = jax.make_mesh((2, 2), ("members", "data"), axis_types=(AxisType.Auto,) * 2)
+    expected = fit(learner, hparams=grid, seeds=2, epochs=3)
+    found = fit(learner, hparams=grid, seeds=2, epochs=3, mesh=mesh)
+    close((found.variables, found.history), (expected.variables, expected.history))
+
+
 def saved_epochs(folder):
     return Steps(folder, Keep()).epochs()
 
@@ -995,7 +1026,10 @@ def holed(value, dtype=np.float32):
         ({"learner": learner, "seeds": 0, "hparams": {"lr": [0.1]}}, ValueError, "seeds is 0"),
         ({"seeds": 1.0}, TypeError, "seeds is 1.0"),
         ({"seeds": 2, "lanes": 0}, ValueError, "lanes is 0"),
-        ({"mesh": mesh_of(2)}, ValueError, "mesh was given for a single run"),
+        ({"mesh": mesh_of(2)}, ValueError, "the mesh has the axes .*, which are about members, for a single run"),
+        ({"mesh": rows_of(2), "batch_size": 7}, ValueError, "batch_size is 7, but must be a multiple of the 2 devices"),
+        ({"learner": learner, "seeds": 2, "mesh": rows_of(2)}, ValueError, "axis 'data' alone, but members need one"),
+        ({"mesh": rows_of(2, AxisType.Explicit)}, ValueError, "the mesh has axes of type .*Explicit.*AxisType.Auto"),
         ({"lanes": 4}, ValueError, "lanes was given for a single run"),
         ({"learner": optax.sgd(0.1)}, TypeError, "learner is .*, but must be a Learner or a factory"),
         ({"learner": lambda lr: learner(lr)}, ValueError, r"the factory needs lr.*hparams=grid\(lr="),

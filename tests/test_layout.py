@@ -16,9 +16,9 @@ def draw(*shape, seed=0):
 def test_narrow_batches_lie_feature_by_feature_on_a_cpu(monkeypatch):
     assert layout.feature_major(128, 64)
     assert not layout.feature_major(127, 64)
-    monkeypatch.setattr(layout.os, "cpu_count", lambda: jax.local_device_count())
+    monkeypatch.setattr(layout.os, "cpu_count", lambda: jax.device_count())
     assert layout.feature_major(256, 128)
-    monkeypatch.setattr(layout.os, "cpu_count", lambda: 1 + jax.local_device_count())
+    monkeypatch.setattr(layout.os, "cpu_count", lambda: 1 + jax.device_count())
     assert not layout.feature_major(256, 128)
     assert layout.feature_major(256, 127)
 

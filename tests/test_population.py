@@ -6,11 +6,13 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+import jaxae as ja
 from jaxae.hyperparameters import grid
-from jaxae.population import spread, sweep
+from jaxae.population import everywhere, over_rows, spread, sweep
 
 
 def keys(count: int, seed: int = 0):
@@ -122,6 +124,38 @@ def test_states_in_place_are_not_copied():
 
     assert not re.search(r"f32\[7,30,30\]\S* (copy|broadcast)\(", compiled(True))
     assert re.search(r"f32\[7,30,30\]\S* (copy|broadcast)\(", compiled(False))
+
+
+def mesh_with(**axes):
+    return jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=(AxisType.Auto,) * len(axes))
+
+
+def rows_on_devices(mesh):
+    ae = ja.models.AE(ja.networks.MLP((16, 3), norm=True, dropout=0.25), ja.networks.MLP((8,)))
+    data = ja.Batch(jax.random.normal(jax.random.key(0), (48, 8)))
+    learner = ja.descend(ja.objective(ae, ja.losses.reconstruction), optax.adam(1e-2))
+    learner = learner if mesh is None else over_rows(learner, mesh)
+    return lambda key, _: ja.train(ae, learner, data, key, epochs=2, batch_size=16)
+
+
+def test_rows_of_a_batch_on_several_devices_are_one_batch():
+    mesh = mesh_with(data=4)
+    expected = jax.jit(rows_on_devices(None))(jax.random.key(3), None)
+    found = everywhere(rows_on_devices(mesh), mesh)(jax.random.key(3), None)
+    # Sums over the batch are made of four; what is drawn, dropout's masks included, is the same.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
+    assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(found))
+    own = jax.device_put(jax.random.key(3), NamedSharding(mesh, PartitionSpec()))
+    text = jax.jit(rows_on_devices(mesh)).lower(own, None).compile().as_text()
+    assert "all-reduce" in text and "f32[4,16]" in text  # a quarter of the batch on each, 16 units wide
+
+
+@pytest.mark.parametrize("lanes", [None, 2])
+def test_members_and_rows_are_spread_together(lanes):
+    mesh, key = mesh_with(members=2, data=2), jax.random.key(5)
+    expected = spread(rows_on_devices(None), None, lanes)(jax.random.split(key, 3), None)
+    found = spread(rows_on_devices(mesh), mesh, lanes)(jax.random.split(jax.random.clone(key), 3), None)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
 def test_a_mesh_of_two_axes_is_used_whole():

@@ -1,7 +1,8 @@
 """`kill -9` inside and outside a save: nothing acknowledged is lost, wrong or unreadable, and the end is the same.
 
 Acknowledged is what the log calls saved. Two of three kills come as soon as a step is being written, the others at any
-time. What is on the disk after each is compared with an uninterrupted run's, bit by bit.
+time. What is on the disk after each is compared with an uninterrupted run's, bit by bit. Of several processes all are
+killed, or one, whose death must end the others.
 """
 
 import itertools
@@ -25,38 +26,51 @@ def inside(folder: Path) -> bool:
     return folder.exists() and any(UNFINISHED in entry.name for entry in folder.iterdir())
 
 
-def killed(run: Run, when_inside: bool, rest: float) -> bool | None:
-    """Kill a run, and return whether a step was being written then; None where it ended before."""
+def killed(run: Run, when_inside: bool, rest: float, which: int | None = None) -> bool | None:
+    """Kill a run, and return whether a step was being written then; None where it ended before.
+
+    Args:
+        run: that has begun.
+        when_inside: wait until a step is being written.
+        rest: or so many seconds.
+        which: of its processes, or None for all.
+    """
     folder = Path(run.job.folder)
     if not run.wait_for("begun"):
         return None
     began = time.monotonic()
     while run.process.poll() is None:
         if (when_inside and inside(folder)) or (not when_inside and time.monotonic() - began > rest):
-            run.process.send_signal(signal.SIGKILL)
-            run.ended()
-            return inside(folder)
+            for process in run.processes if which is None else run.processes[which : which + 1]:
+                process.send_signal(signal.SIGKILL)
+            was_inside = inside(folder)
+            run.each_ended()
+            return was_inside
     return None
 
 
-def campaign(family: str, members: int | None, kills: int, cache: str, seed: int) -> dict[str, int]:
+def campaign(family: str, members: int | None, processes: int, kills: int, cache: str, seed: int) -> dict[str, int]:
     """Return the counts of one fit that is killed so many times, two of three inside a save."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
-        whole = Job(family, f"{place}/whole", epochs=4 * kills + 8, members=members)
+        whole = Job(family, f"{place}/whole", epochs=4 * kills + 8, members=members, devices=processes)
         status, expected, said = Run(whole, cache).ended()
         assert status == 0, said
-        job = whole._replace(folder=f"{place}/killed", rest=0.05)
-        found = dict.fromkeys(("kills", "inside", "lost", "wrong", "unreadable", "other end"), 0)
+        job = whole._replace(folder=f"{place}/killed", rest=0.05, processes=processes)
+        names = ("kills", "inside", "of several", "one of several", "lost", "wrong", "unreadable", "other end")
+        found = dict.fromkeys(names, 0)
         for number in itertools.count():
             if found["kills"] == kills:
                 break
             run = Run(job, cache)
-            was_inside = killed(run, number % 3 != 2, draw.uniform(0, 0.4))
+            which = draw.choice([None, draw.randrange(processes)])
+            was_inside = killed(run, number % 3 != 2, draw.uniform(0, 0.4), which)
             if was_inside is None:
                 break
             found["kills"] += 1
             found["inside"] += was_inside
+            found["of several"] += processes > 1
+            found["one of several"] += processes > 1 and which is not None
             _looked_at(job, whole, found)
         status, digest, said = Run(job, cache).ended()
         found["other end"] += status != 0 or digest != expected
@@ -81,11 +95,15 @@ def _looked_at(job: Job, whole: Job, found: dict[str, int]) -> None:
 def measured(short: bool) -> dict[str, Any]:
     """Return the counts of all kills."""
     total: dict[str, int] = {}
-    kinds = [("autoencoder", None), ("vae", 3)] if short else [(family, n) for family in FAMILIES for n in (None, 3)]
+    kinds: list[tuple[str, int | None, int, int]]
+    if short:
+        kinds = [("autoencoder", None, 1, 2), ("vae", 3, 2, 2)]
+    else:
+        kinds = [(family, members, 1, 6) for family in FAMILIES for members in (None, 3)]
+        kinds += [("vae", 4, 2, 18), ("gan", 3, 2, 18), ("autoencoder", 4, 4, 18)]
     with tempfile.TemporaryDirectory() as cache:
-        for number, (family, members) in enumerate(kinds):
-            kills = 2 if short else -(-KILLS // len(kinds))
-            for name, count in campaign(family, members, kills, cache, number).items():
+        for number, kind in enumerate(kinds):
+            for name, count in campaign(*kind, cache, number).items():
                 total[name] = total.get(name, 0) + count
     bad = sum(total[name] for name in ("lost", "wrong", "unreadable", "other end"))
     enough = total["kills"] >= (4 if short else KILLS) and (short or total["inside"] >= 100)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ FAMILIES = {
 """Names of `benchmarks.systems`, whose rows are cut down."""
 ROWS = 96
 BATCH = 32
+HEARTBEAT = 10
+"""Seconds after which a process without a sign of life counts as dead."""
 
 
 class Job(NamedTuple):
@@ -38,7 +41,8 @@ class Job(NamedTuple):
         epochs: in all.
         every: epochs of a chunk, each of which is saved.
         members: of a population in lanes of 2, or None.
-        devices: that the members are spread over.
+        devices: that the members are spread over, or the rows of a single run's batches.
+        processes: that share the devices.
         rest: seconds of sleep after every chunk, so that a signal falls outside a save as well.
     """
 
@@ -48,6 +52,7 @@ class Job(NamedTuple):
     every: int = 4
     members: int | None = None
     devices: int = 1
+    processes: int = 1
     rest: float = 0.0
 
     @property
@@ -65,7 +70,7 @@ def system(family: str) -> Any:
 
 
 class Run:
-    """A job in a process of its own."""
+    """A job in processes of its own."""
 
     def __init__(self, job: Job, cache: str, **environment: str) -> None:
         self.job = job
@@ -74,7 +79,12 @@ class Run:
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.before = len(events(job))
         own |= {"JAX_PLATFORMS": "cpu", **environment}
-        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=os.environ | own, **pipes)
+        pipes |= {"cwd": Path(__file__).parents[2], "env": os.environ | own}
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            where = [f"localhost:{free.getsockname()[1]}"]
+        self.processes = [subprocess.Popen([*command, *where, str(i)], **pipes) for i in range(job.processes)]
+        self.process = self.processes[0]
 
     def new_events(self) -> list[dict[str, Any]]:
         """Return the events that this process has logged so far."""
@@ -83,15 +93,25 @@ class Run:
     def wait_for(self, event: str, count: int = 1) -> bool:
         """Return whether so many such events came before the process ended."""
         while sum(each["event"] == event for each in self.new_events()) < count:
-            if self.process.poll() is not None:
+            if any(process.poll() is not None for process in self.processes):
                 return False
             time.sleep(0.002)
         return True
 
     def ended(self) -> tuple[int, str, str]:
-        """Return the exit status, the digest of the fit, and what was said."""
-        out, err = self.process.communicate()
-        return self.process.returncode, out.strip(), err
+        """Return the exit status, the digest of the fit, and what was said; where processes differ, what they said."""
+        found = self.each_ended()
+        alike = len({each[:2] for each in found}) == 1
+        return found[0] if alike else (-1, "", "".join(each[2] for each in found))
+
+    def each_ended(self) -> list[tuple[int, str, str]]:
+        """Return status, digest and what was said of every process."""
+        said = [process.communicate() for process in self.processes]
+        # What is before the last line is Gloo's.
+        return [
+            (process.returncode, "".join(out.splitlines()[-1:]), err)
+            for process, (out, err) in zip(self.processes, said, strict=True)
+        ]
 
 
 def events(job: Job) -> list[dict[str, Any]]:
@@ -131,22 +151,25 @@ def digest(tree: Any) -> str:
 
 
 def main() -> None:
-    """Train the job of the argument, and print the digest of all that came of it."""
-    job = Job(**json.loads(sys.argv[1]))
+    """Train the job of the first argument, and print the digest of all that came of it."""
+    job, where, number = Job(**json.loads(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     import jax
 
-    jax.config.update("jax_num_cpu_devices", job.devices)
+    jax.config.update("jax_num_cpu_devices", job.devices // job.processes)
     import jaxae as ja
+    from jaxae import hosts
+
+    if job.processes > 1:
+        hosts.connect(where, job.processes, number, heartbeat=HEARTBEAT)
     from jaxae.fitting import course
 
     course.CHUNK_EPOCHS = job.every
     given = system(job.family)
     model = given.model()
-    population: dict[str, Any] = {}
-    if job.members is not None:
-        axes = (jax.sharding.AxisType.Auto,)
-        mesh = jax.make_mesh((job.devices,), ("members",), axis_types=axes) if job.devices > 1 else None
-        population = {"seeds": job.members, "lanes": 2, "mesh": mesh}
+    population: dict[str, Any] = {} if job.members is None else {"seeds": job.members, "lanes": 2}
+    if job.devices > 1:
+        axis = "data" if job.members is None else "members"
+        population["mesh"] = jax.make_mesh((job.devices,), (axis,), axis_types=(jax.sharding.AxisType.Auto,))
     fitted = ja.fit(
         model,
         given.learner(model, 1e-3),

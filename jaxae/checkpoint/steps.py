@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.hosts import Peers, read
 from jaxae.types import Array
 
 __all__ = ["DamagedError", "Keep", "Steps"]
@@ -27,6 +28,7 @@ VERSION = 1
 UNFINISHED = ".orbax-checkpoint-tmp"
 DAMAGED = ".damaged"
 LOCK = "lock"
+ALONE = Peers()
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, FileNotFoundError, NotADirectoryError)
 """What Orbax raises for files that are not as it wrote them; a disk that cannot be reached is something else."""
 
@@ -57,12 +59,14 @@ class Steps:
     Saving goes on in the background, one save at a time; `finished` says when it is over, and how it ended.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: Keep) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: Keep, peers: Peers = ALONE) -> None:
         """Look at a folder; nothing is written yet.
 
         Args:
-            folder: of a fit that was saved before, or one that is empty or not there.
+            folder: of a fit that was saved before, or one that is empty or not there; of several processes, one that
+                all of them see.
             keep: which saves stay.
+            peers: the processes that save together: each what it holds, at the same time.
 
         Raises:
             TypeError, ValueError: if the folder is a file or holds anything else, or keep is not as `Keep` says.
@@ -82,16 +86,29 @@ class Steps:
             name = entry.name
             if not (name.isdigit() or name == LOCK or name.endswith(DAMAGED) or UNFINISHED in name):
                 raise ValueError(f"{folder} holds something else than a saved fit, {name}: give another folder")
+        self.peers = peers
         self._opened: Any = None
         self._saving: int | None = None
         self._lock: Any = None
 
     def claim(self) -> None:
-        """Make the folder, and keep every other process from writing into it until `close`.
+        """Make the folder, and keep every process of another fit from writing into it until `close`.
 
         Raises:
             ValueError: if another process has claimed it, or it cannot be written to.
         """
+        error = None
+        try:
+            if self.peers.first:
+                self._claim()
+        except ValueError as own:
+            error = own
+        self.peers.well(error, f"write to {self.folder}")
+        if not self.folder.is_dir():
+            error = ValueError(f"this process does not see {self.folder}: give a folder that all processes share")
+        self.peers.well(error, f"see {self.folder}")
+
+    def _claim(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / LOCK).open("w")
@@ -192,14 +209,17 @@ class Steps:
         epoch, self._saving = self._saving, None
         if epoch is None:
             return None
+        failed = None
         try:
             self._manager.wait_until_finished()
+            if epoch not in self.epochs():
+                failed = OSError(f"epoch {epoch} is not in {self.folder}, though nothing said why")
         except Exception as error:
+            failed = _as_written(error)
+        if self.peers.any(failed is not None):
             # It would go on to count what is not there.
             self._opened = None
-            raise _as_written(error) from error
-        if epoch not in self.epochs():
-            raise OSError(f"epoch {epoch} is not in {self.folder}, though nothing said why")
+            raise failed or OSError("another process could not write its part")
         return epoch
 
     @property
@@ -216,9 +236,11 @@ class Steps:
 
     def set_aside(self, epoch: int) -> None:
         """Rename what was saved at an epoch, so that it counts no longer and can be saved again."""
-        aside = self.folder / f"{epoch}{DAMAGED}"
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(self.folder / str(epoch), aside)
+        if self.peers.first:
+            aside = self.folder / f"{epoch}{DAMAGED}"
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(self.folder / str(epoch), aside)
+        self.peers.well(None, "set it aside")
         self._shut()
 
     def _shut(self) -> None:
@@ -268,12 +290,15 @@ class Steps:
             for name, leaf in like.items()
             if math.prod(leaf.shape)
         }
+        found, damaged = {}, None
         try:
             found = _restored(path, arrays=ocp.args.StandardRestore(wanted))
         except UNREADABLE as error:
             said = _short(error, path)
             name = max((name for name in like if name in said), key=len, default="an array")
-            raise DamagedError(f"{path} is damaged: {name} cannot be read ({said[:100]})") from None
+            damaged = DamagedError(f"{path} is damaged: {name} cannot be read ({said[:100]})")
+        if self.peers.any(damaged is not None):
+            raise damaged or DamagedError(f"{path} is damaged: another process cannot read its part")
         for name, own in _checksums(found).items():
             if own != told[name][2]:
                 raise DamagedError(f"{path} is damaged: {name} is not what was written")
@@ -301,7 +326,7 @@ def _checksums(arrays: Mapping[str, Any]) -> dict[str, list[int]]:
     on_host = {name: array for name, array in arrays.items() if not isinstance(array, jax.Array)}
     sums = {name: np.stack(_sums(np, array.reshape(-1).view(_words(array)))) for name, array in on_host.items()}
     # Those of devices never change their shape, so they are compiled for once.
-    sums |= jax.device_get(_on_devices({name: array for name, array in arrays.items() if name not in on_host}))
+    sums |= read(_on_devices({name: array for name, array in arrays.items() if name not in on_host}))
     return {name: both.tolist() for name, both in sums.items()}
 
 

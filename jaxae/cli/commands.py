@@ -73,6 +73,15 @@ class Train:
     """Go on though this has changed since: data, program, patience, jax, jaxae."""
     cache: bool = True
     """Keep compiled programs in the user's cache folder, so that a second start is fast."""
+    distributed: bool = False
+    """Train with other processes, on the devices of all of them; the first writes the results. All are started with
+    the same command, by a launcher that JAX knows (SLURM, Open MPI, Kubernetes, TPU pods), or with the three below."""
+    coordinator: str | None = None
+    """HOST:PORT of the first process."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """Number of this one, from 0."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from jaxae import recipes
@@ -92,6 +92,7 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
     chosen, sweep = settings(recipe, command)
     many = command.seeds is not None or bool(sweep)
     start(command.cache, devices=(os.cpu_count() or 1) if many else 1)
+    first = _joined(command)
     import jax
 
     from jaxae import study
@@ -105,11 +106,12 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
             raise KeyboardInterrupt
 
     device = jax.devices()[0]
-    count = len(jax.devices()) if many else 1
-    print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
+    count = len(jax.devices()) if many or command.distributed else 1
+    if first:
+        print(f"training {command.recipe} on {count} × {device.device_kind}", file=sys.stderr)
     out = _out(command)
     unfinished = _unfinished(out)
-    with _going_on(unfinished):
+    with _going_on(unfinished) if first else nullcontext():
         folder = study.train(
             command.recipe,
             recipe,
@@ -127,9 +129,29 @@ def train(command: Train, arguments: list[str], stopped: list[int]) -> None:
             anew=command.anew,
             accept=command.accept,
             progress=progress,
+            distributed=command.distributed,
             command=shlex.join(["jaxae", *arguments]),
         )
-    _summary(folder)
+    if first:
+        _summary(folder)
+
+
+def _joined(command: Train) -> bool:
+    """Join the other processes of a training, where there are any, and return whether this one speaks for all."""
+    where = {name: getattr(command, name) for name in ("coordinator", "processes", "process")}
+    if not command.distributed:
+        for name, value in where.items():
+            if value is not None:
+                raise ValueError(f"{name} is about training with other processes: add --distributed")
+        return True
+    if command.search is not None:
+        raise ValueError("a search trains in one process: leave --distributed out, or --search")
+    import jax
+
+    from jaxae import hosts
+
+    hosts.connect(**where)
+    return jax.process_index() == 0
 
 
 def _summary(folder: Path) -> None:

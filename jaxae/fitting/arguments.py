@@ -4,15 +4,18 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxae import checks
 from jaxae.hyperparameters import points
+from jaxae.population import DATA
 from jaxae.training import check_run
 from jaxae.types import Array, Batch, Key, Learner, Score
 
-__all__ = ["arrange", "check"]
+__all__ = ["arrange", "check", "check_mesh"]
 
 
 def check(
@@ -49,6 +52,33 @@ def check(
         for part, array in batch._asdict().items() if batch is not None else ():
             if array is not None:
                 checks.finite_floats(f"{name}.{part}", np.asarray(array))
+
+
+def check_mesh(mesh: Mesh | None, batch_size: int, *, many: bool) -> None:
+    """Refuse a mesh that members, or the rows of a batch, cannot be spread over."""
+    if mesh is None:
+        return
+    axes = [name for name in mesh.axis_names if name != DATA]
+    if not many and axes:
+        raise ValueError(
+            f"the mesh has the axes {', '.join(map(str, axes))}, which are about members, for a single run: add "
+            f"seeds=..., or call its axis {DATA!r} to spread the rows of each batch"
+        )
+    if many and not axes:
+        raise ValueError(
+            f"the mesh has the axis {DATA!r} alone, but members need one of their own: jax.make_mesh((1, "
+            f"{mesh.size}), ('members', {DATA!r}), ...)"
+        )
+    if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
+        raise ValueError(
+            f"the mesh has axes of type {mesh.axis_types}, but a fit needs Auto axes: jax.make_mesh(shape, names, "
+            "axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
+        )
+    parts = mesh.shape.get(DATA, 1)
+    if batch_size % parts:
+        raise ValueError(
+            f"batch_size is {batch_size}, but must be a multiple of the {parts} devices of the mesh's axis {DATA!r}"
+        )
 
 
 def arrange(

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxae.fitting.program import Keys, Run, programs
-from jaxae.population import spread
+from jaxae.hosts import Peers, peers, read, watched
+from jaxae.population import DATA, everywhere, over_rows, put, spread
 from jaxae.progress import Progress
 from jaxae.result import Fit, Status
 from jaxae.types import Array, Batch, Key, Learner, Score
@@ -19,6 +20,8 @@ __all__ = ["Course", "Program", "advanced", "begun", "compiled", "only", "packed
 
 CHUNK_SECONDS = 1.0
 """What a chunk aims to take: often enough to show progress, rarely enough to cost nothing."""
+STALLED_SECONDS = 600.0
+"""What a chunk of several processes takes at most: one of them that hangs would have the others wait for ever."""
 CHUNK_EPOCHS = 1024
 """The most epochs of a chunk: the length of the history's buffer on the device, whatever epochs are asked for, so that
 one program serves any number of them."""
@@ -36,6 +39,7 @@ class Program(NamedTuple):
         validation: held-out rows, or None.
         batch_size: rows per step.
         epochs: asked for.
+        peers: the processes that train together.
     """
 
     begin: Callable[..., tuple[Run, Keys]]
@@ -45,6 +49,7 @@ class Program(NamedTuple):
     validation: Batch | None
     batch_size: int
     epochs: int
+    peers: Peers
 
     @property
     def steps_per_epoch(self) -> int:
@@ -91,13 +96,26 @@ def program(
     lanes: int | None,
 ) -> Program:
     """Return what trains one run, or many."""
-    data, validation = jax.tree.map(jnp.asarray, (data, validation))
+    own = peers(mesh)
+    if mesh is not None and DATA in mesh.axis_names:
+        plain = factory
+
+        def factory(**hparams: Any) -> Learner:
+            return over_rows(plain(**hparams), mesh)
+
+    if mesh is None:
+        data, validation = jax.tree.map(jnp.asarray, (data, validation))
+    else:
+        # Every device has all rows, from the beginning.
+        data, validation = put((data, validation), mesh, PartitionSpec())
     member = programs(model, factory, score, batch_size, CHUNK_EPOCHS, patience, not many)
     if many:
         begin, advance = spread(member[0], mesh, lanes), spread(member[1], mesh, lanes, in_place=True)
-    else:
+    elif mesh is None:
         begin, advance = map(jax.jit, member)
-    return Program(begin, advance, member, data, validation, batch_size, epochs)
+    else:
+        begin, advance = (everywhere(each, mesh) for each in member)
+    return Program(begin, advance, member, data, validation, batch_size, epochs, own)
 
 
 def begun(program: Program, key: Key, hyper: dict[str, Array], seed: np.ndarray | None) -> Course:
@@ -117,12 +135,15 @@ def advanced(course: Course, epochs: int, after: Callable[[Course], None], every
 
     `after` sees it after every chunk, and a chunk ends at every epoch that is a multiple of `every`.
     """
-    while course.done < epochs and np.asarray(course.run.training).any():
+    peers = course.program.peers
+    while course.done < epochs and read(course.run.training).any():
         left = epochs - course.done if every is None else min(epochs - course.done, every - course.done % every)
         count, began = min(course.length, left), time.perf_counter()
-        course = _chunk(course, count)
-        seconds = time.perf_counter() - began
-        length = min(CHUNK_EPOCHS, max(1, round(count * min(4.0, CHUNK_SECONDS / seconds))))
+        with watched(peers, STALLED_SECONDS, f"the chunk after epoch {course.done}"):
+            course = _chunk(course, count)
+            seconds = time.perf_counter() - began
+            length = min(CHUNK_EPOCHS, max(1, round(count * min(4.0, CHUNK_SECONDS / seconds))))
+            length = peers.of_first(length)
         # A short rest before a stop says nothing about how long the chunks after it should be.
         course = course._replace(length=length if count == course.length else max(length, course.length))
         after(course)
@@ -133,7 +154,7 @@ def _chunk(course: Course, count: int) -> Course:
     data, validation = course.program.data, course.program.validation
     own, shared = (course.run, (course.keys, course.hyper)), (data, validation, jnp.asarray(count, jnp.int32))
     run, rows = course.program.advance(own, shared)
-    new = {name: np.asarray(values)[..., :count] for name, values in rows.items()}
+    new = {name: values[..., :count] for name, values in read(rows).items()}
     if course.seed is None and count and int(run.diverged_epoch):
         run = _before_it_diverged(course, run)
         seen = np.arange(count) < int(run.diverged_epoch) - course.done
@@ -164,7 +185,8 @@ def only(course: Course, members: np.ndarray) -> Course:
 
 def packed(course: Course, record: Mapping[str, Any]) -> Fit:
     """Return the course as the fit that it is so far."""
-    run = course.run
+    # Of several processes every one gets all members, since none could use those of another.
+    run = read(course.run) if course.program.peers.several else course.run
     best, epoch = (run.state.variables, run.epochs) if run.best is None else (run.best, run.best_epoch)
     counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step, np.zeros_like(run.epochs))
     return Fit(
@@ -183,7 +205,7 @@ def progress(
 ) -> Progress:
     """Return what there is to say of a course: `steps` of all members together in `run_seconds`, since an epoch."""
     history, epochs = course.history, course.program.epochs
-    members = int(np.size(course.run.training))
+    members = course.run.training.size
     if not course.done:
         return Progress(0, epochs, np.zeros(0), None, members, compile_seconds, 0.0, 0.0, about, since)
     losses = [
@@ -191,6 +213,6 @@ def progress(
     ]
     loss = np.sum(losses, 0) if losses else np.full(members, np.nan)
     validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
-    training = int(np.asarray(course.run.training).sum())
+    training = int(read(course.run.training).sum())
     rate = steps / run_seconds
     return Progress(course.done, epochs, loss, validation, training, compile_seconds, run_seconds, rate, about, since)

@@ -1,5 +1,6 @@
 """`fit` calls one compiled program in chunks and lives between them in plain Python."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +12,12 @@ from jax.sharding import Mesh
 
 from jaxae import checks
 from jaxae.checkpoint import Keep, Steps
-from jaxae.fitting.arguments import arrange, check
+from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
 from jaxae.fitting.resume import Saves, identity, resumed
 from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
+from jaxae.hosts import peers
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
 from jaxae.types import Array, Batch, Key, Learner, Score
@@ -63,7 +65,8 @@ def fit(
         batch_size: from 1 to n.
         hparams: columns of one length, one row per grid point: `grid(...)`.
         seeds: runs per grid point.
-        mesh: devices that the members are spread over, with Auto axes.
+        mesh: devices with Auto axes, those of this process or of all (`hosts.connect`): members are spread over all
+            axes, but for one called "data", over which the rows of every batch are spread, in a single run too.
         lanes: train members in groups of exactly this width, so that their bits do not depend on the others; None
             chooses, as `population.spread` says.
         chunk: train at most so many members at a time, from beginning to end, and keep them in host memory: what a
@@ -102,7 +105,8 @@ def fit(
     began = time.perf_counter()
     check(data, key, epochs, batch_size, validation, score, patience)
     factory, hyper, seed = arrange(learner, hparams, seeds)
-    for name, given in (("mesh", mesh), ("lanes", lanes), ("chunk", chunk)):
+    check_mesh(mesh, batch_size, many=seed is not None)
+    for name, given in (("lanes", lanes), ("chunk", chunk)):
         if given is not None and seed is None:
             raise ValueError(f"{name} was given for a single run, but it is about members: add seeds=...")
     if chunk is not None:
@@ -112,8 +116,9 @@ def fit(
     if checkpoint is None and (keep is not None or accept):
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
-    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep)
-    watch = Watch(progress, began, log)
+    own = peers(mesh)
+    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep, own)
+    watch = Watch(progress if own.first else False, began, log if own.first else None)
     trains = program(
         model,
         factory,
@@ -128,6 +133,7 @@ def fit(
         lanes=lanes,
     )
     record = recorded(trains, key, patience, lanes, mesh)
+    own.same(json.dumps([record, {name: np.asarray(column).tolist() for name, column in hyper.items()}]), "fit")
     try:
         if steps is not None:
             steps.claim()
@@ -138,7 +144,8 @@ def fit(
     finally:
         if steps is not None:
             steps.close()
-    warn_of(fitted)
+    if own.first:
+        warn_of(fitted)
     return fitted
 
 
@@ -164,6 +171,7 @@ def _together(
 
 def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any], accept: Sequence[str]) -> Course:
     """Return the course at its end, saved on the way; or stop it where a signal says so."""
+    peers = course.program.peers
     own = identity(course, record, accept)
     course = resumed(course, steps, own, accept)
     saves = Saves(steps, own, watch.log, course.done)
@@ -174,9 +182,10 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
         stop(course)
 
     def stop(course: Course) -> None:
-        if told:
-            at = f"{told[0]} stopped the fit after epoch {course.done} of {course.program.epochs}"
-            watch.log.note("stopped", epoch=course.done, signal=told[0])
+        if peers.any(bool(told)):
+            who = told[0] if told else "a signal to another process"
+            at = f"{who} stopped the fit after epoch {course.done} of {course.program.epochs}"
+            watch.log.note("stopped", epoch=course.done, signal=told[0] if told else None)
             if not saves.last(course):
                 raise OSError(f"{at}, but it could not be saved in {steps.folder}")
             raise Stopped(f"{at}, saved in {steps.folder}: the same call goes on from there")

@@ -49,10 +49,12 @@ class Saves:
     def after(self, course: Course) -> None:
         """Save a course after a chunk, where it is time to."""
         every = self.steps.keep.every
-        due = time.perf_counter() - self._since >= self.steps.keep.seconds and not self.steps.saving
+        waited = time.perf_counter() - self._since >= self.steps.keep.seconds
+        saving = self.steps.peers.any(self.steps.saving)
+        due = bool(self.steps.peers.of_first(waited and not saving))
         if due or (every is not None and course.done % every == 0):
             self._begin(course)
-        elif not self.steps.saving:
+        elif not saving:
             self.finish()
 
     def last(self, course: Course) -> bool:
@@ -114,6 +116,7 @@ def identity(course: Course, record: Mapping[str, Any], accept: Collection[str])
         "jax": jax.__version__,
         "jaxae": __version__,
         "devices": len(record["devices"]),
+        "data_devices": record["data_devices"],
     }
 
 
@@ -157,7 +160,7 @@ def _name(path: Any) -> str:
 
 
 def named(course: Course) -> dict[str, Any]:
-    """Return every array that a course needs to go on, by name."""
+    """Return every array that a course needs to go on, by name; keys as plain words."""
     arrays: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(course.run):
         name = _name(path)
@@ -220,10 +223,13 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
     like = {**fresh, **{name: np.zeros(*each) for name, each in history.items()}}
     arrays = steps.read(epoch, like)
     rows = {name.removeprefix("history/"): np.asarray(arrays[name]) for name in history}
-    if own["devices"] != about["record"]["devices"] and own["lanes"] is None and own["seeds"] is not None:
+    was = about["record"]
+    apart = own["data_devices"] != was.get("data_devices", 1)
+    if apart or (own["devices"] != was["devices"] and own["lanes"] is None and own["seeds"] is not None):
+        advice = "" if apart else "; lanes=... would keep the bits"
         warnings.warn(
-            f"{path} was saved on {about['record']['devices']} devices and goes on on {own['devices']}: it equals the "
-            "uninterrupted fit to rounding, not to the bit; lanes=... would keep the bits",
+            f"{path} was saved on {was['devices']} devices and goes on on {own['devices']}: it equals the "
+            f"uninterrupted fit to rounding, not to the bit{advice}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -238,7 +244,8 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:
-    changed = [name for name in own if name != "devices" and saved.get(name) != own[name] and name not in accept]
+    other = [name for name in own if name not in ("devices", "data_devices") and saved.get(name) != own[name]]
+    changed = [name for name in other if name not in accept]
     if not changed:
         return
     where = [f"{name} ({saved.get(name)!s:.40}, now {own[name]!s:.40})" for name in changed]

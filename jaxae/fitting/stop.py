@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jaxae.hosts import TRY_AGAIN
+
 __all__ = ["Stopped", "listening"]
 
 
@@ -15,10 +17,8 @@ class Stopped(SystemExit):
     It ends a program that does not catch it with exit status 75, "try again later".
     """
 
-    TRY_AGAIN = 75
-
     def __init__(self, said: str) -> None:
-        super().__init__(self.TRY_AGAIN)
+        super().__init__(TRY_AGAIN)
         self.said = said
 
     def __str__(self) -> str:

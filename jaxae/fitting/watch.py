@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 from jaxae.data import fingerprint
 from jaxae.fitting.course import Course, Program, progress
 from jaxae.fitting.log import Log
+from jaxae.hosts import read
+from jaxae.population import DATA
 from jaxae.progress import Progress, printer
 from jaxae.result import Fit
 from jaxae.types import Key
@@ -89,7 +91,7 @@ class Watch:
 
 def _diverged(course: Course) -> dict[int, tuple[int, int]]:
     """Return the epoch and the step in which members diverged, by member."""
-    epochs, steps = map(np.atleast_1d, (course.run.diverged_epoch, course.run.diverged_step))
+    epochs, steps = map(np.atleast_1d, read((course.run.diverged_epoch, course.run.diverged_step)))
     return {int(member): (int(epochs[member]), int(steps[member])) for member in np.flatnonzero(epochs)}
 
 
@@ -104,6 +106,7 @@ def recorded(program: Program, key: Key, patience: int | None, lanes: int | None
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "data": [fingerprint(np.asarray(leaf)) for leaf in jax.tree.leaves((program.data, program.validation))],
         "devices": [str(device) for device in (mesh.devices.flat if mesh else jax.devices()[:1])],
+        "data_devices": mesh.shape.get(DATA, 1) if mesh else 1,
     }
 
 

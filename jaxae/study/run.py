@@ -17,7 +17,9 @@ import numpy as np
 
 from jaxae import __version__, checkpoint, checks, data, report
 from jaxae.detection import conformal_threshold
+from jaxae.hosts import Peers
 from jaxae.learner import warm_start
+from jaxae.population import DATA
 from jaxae.progress import Progress, printer
 from jaxae.result import Fit
 from jaxae.statistics import effects, summaries
@@ -56,6 +58,7 @@ def train(
     anew: bool = False,
     accept: Sequence[str] = (),
     progress: bool | Callable[[Progress], None] = True,
+    distributed: bool = False,
     command: str = "",
 ) -> Path:
     """Train a recipe, judge it on held-out rows and write its folder, whole or not at all; return the folder.
@@ -78,6 +81,8 @@ def train(
         anew: forget what is in that folder, and begin again.
         accept: what may have changed since, as for `fit`.
         progress: as for `fit`.
+        distributed: train on the devices of all processes, which `hosts.connect` joined: members spread over them, or
+            the rows of a single run's batches. The first process writes the folder.
         command: to be repeated in the report.
 
     Raises:
@@ -119,11 +124,13 @@ def train(
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
     saved = None if unfinished is None or asked.search is not None else Path(unfinished)
     show = printer() if progress is True else progress or (lambda _: None)
-    if saved is not None:
+    peers = Peers(several=distributed and jax.process_count() > 1)
+    if saved is not None and peers.first:
         if anew:
             forget(saved)
         if not (saved / ASKED).exists():
             ask(saved, command)
+    peers.well(None, "begin")
 
     def noted(now: Progress) -> None:
         if saved is not None and not now.epoch:
@@ -145,7 +152,7 @@ def train(
                 key=jax.random.wrap_key_data(words),
                 # Beyond what the same key is split into, so that what is drawn besides changes no other key.
                 draw_key=jax.random.fold_in(jax.random.key(seed), len(RANDOM_DRAWS)),
-                mesh=_mesh() if asked.many else None,
+                mesh=_mesh("members" if asked.many else DATA) if asked.many or distributed else None,
                 # Every architecture is a fit of its own.
                 checkpoint=None if saved is None else saved / str(number),
                 accept=accept,
@@ -158,9 +165,11 @@ def train(
     if not any(np.isfinite(fitted.final()).any() for fitted in fits):
         what = "the run" if not asked.many else "every member"
         how = fits[0].describe(None if fits[0].members is None else 0)
-        if saved is not None:
+        if saved is not None and peers.first:
             forget(saved)
         raise FloatingPointError(f"{what} {how}: lower the learning rate; nothing was written")
+    if not peers.first:
+        return target
     with appearing(target) as folder:
         files = []
         for number, fitted in enumerate(fits):
@@ -276,11 +285,11 @@ def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, imput
     )
 
 
-def _mesh() -> jax.sharding.Mesh | None:
+def _mesh(axis: str) -> jax.sharding.Mesh | None:
     count = len(jax.devices())
     if count == 1:
         return None
-    return jax.make_mesh((count,), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
+    return jax.make_mesh((count,), (axis,), axis_types=(jax.sharding.AxisType.Auto,))
 
 
 def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]], key: Key, asked: Members) -> None:

@@ -1,0 +1,36 @@
+"""The same bits for every length of a chunk, number of processes and, in lanes, number of devices and of members."""
+
+import tempfile
+from typing import Any
+
+from benchmarks.reliability.rows import row
+from benchmarks.reliability.runs import Job, Run
+
+LENGTHS = (1, 2, 3, 5, 12)
+EPOCHS = 12
+
+
+def measured(short: bool) -> dict[str, Any]:
+    """Return the counts of runs, and of those whose bits are those of the first."""
+    found = {"runs": 0, "same bits": 0}
+    families = ["vae"] if short else ["autoencoder", "denoising", "vae", "gan", "conv"]
+    with tempfile.TemporaryDirectory() as place:
+        for family in families:
+            first = Job(family, f"{place}/{family}", epochs=EPOCHS, every=EPOCHS, members=4)
+            others = [first._replace(every=length) for length in (LENGTHS[1:2] if short else LENGTHS)]
+            counts = ((2, 2),) if short else ((2, 1), (2, 2), (4, 1), (4, 2), (4, 4), (8, 1), (3, 1), (3, 3))
+            others += [first._replace(devices=devices, processes=processes) for devices, processes in counts]
+            alone = [first._replace(members=None, every=length) for length in (() if short else LENGTHS)]
+            for jobs in ([first, *others], alone):
+                digests = []
+                for number, job in enumerate(jobs):
+                    own = job._replace(folder=f"{job.folder}-{job.members}-{number}")
+                    status, digest, said = Run(own, place).ended()
+                    digests.append(digest if status == 0 else said)
+                found["runs"] += len(digests)
+                found["same bits"] += sum(digest == digests[0] for digest in digests)
+    return {**found, "goal": "all", "met": found["same bits"] == found["runs"]}
+
+
+if __name__ == "__main__":
+    row("invariance", measured)
