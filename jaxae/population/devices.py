@@ -18,7 +18,13 @@ DATA = "data"
 
 
 def put(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
-    """Return arrays on the devices of a mesh; those that lie so already stay where they are."""
+    """Return arrays on the devices of a mesh; those that lie so already stay where they are.
+
+    Examples:
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+        >>> put(1.0, mesh, PartitionSpec()).sharding.is_fully_replicated
+        True
+    """
     if mesh.is_multi_process:
         return place(tree, mesh, spec)
     return jax.device_put(tree, NamedSharding(mesh, spec))
@@ -116,6 +122,13 @@ def over_rows(learner: Learner, mesh: Mesh) -> Learner:
     Args:
         learner: that takes the steps.
         mesh: with Auto axes, one of them called "data".
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> mean = Learner(lambda v: (), lambda v, s, batch, key: (v, s, {"mean": batch.x.mean()}))
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+        >>> float(over_rows(mean, mesh).step({}, (), Batch(jnp.arange(4.0)), jax.random.key(0))[2]["mean"])
+        1.5
     """
 
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
@@ -133,6 +146,11 @@ def everywhere(member: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     Args:
         member: (tree, shared tree) -> tree, which may spread what it computes, as `over_rows` does.
         mesh: with Auto axes.
+
+    Examples:
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+        >>> float(everywhere(lambda own, shared: own + shared, mesh)(1.0, 2.0))
+        3.0
     """
     whole = NamedSharding(mesh, PartitionSpec())
     compiled = jax.jit(member, out_shardings=whole)
