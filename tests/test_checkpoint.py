@@ -151,7 +151,7 @@ def test_every_bit_of_every_dtype_comes_back(tmp_path_factory, data, dtype, shap
     high = 1 if dtype is np.bool_ else 255
     raw = data.draw(arrays.arrays(np.uint8, (size,), elements=st.integers(0, high)))
     leaf = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
-    fitted = by_hand({"params": {"a": {"w": leaf}, "b": np.asfortranarray(np.eye(2, 3))}, "empty": {}})
+    fitted = by_hand({"state": {"a": {"w": leaf}}, "params": {"b": np.asfortranarray(np.eye(2, 3))}, "empty": {}})
     same(load(save(fitted, tmp_path_factory.mktemp("bits") / "fit"), None)[:1], fitted[:1])
 
 
@@ -201,9 +201,14 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
     ("metadata", "message"),
     [
         (None, "has format None version None"),
+        ({"format": "jaxae.model", "version": "1"}, "has format 'jaxae.model' version '1', but this program"),
         ({"format": "pt"}, "has format 'pt'"),
         ({"format": "jaxae.fit", "version": "2"}, "version '2', but this program reads 'jaxae.fit' version '1'"),
-        ({"format": "jaxae.fit", "version": "1"}, "does not match its digest"),
+        ({"format": "jaxae.fit", "version": "1"}, "must be format, version, config and sha256"),
+        (
+            {"format": "jaxae.fit", "version": "1", "config": "{}", "sha256": "0" * 64, "more": ""},
+            "must be format, version, config and sha256",
+        ),
         ({"format": "jaxae.fit", "version": "1", "config": "{}", "sha256": "0" * 64}, "does not match its digest"),
     ],
 )
@@ -249,7 +254,8 @@ def test_the_wrong_learner_is_refused(tmp_path, name, learner, message):
         fitted = by_hand(state.variables, state=state)
         message = message.replace("of 5", "of 9")
     else:
-        fitted = by_hand({"params": {}}, seeds=np.zeros(1, np.int32), hparams={"lr": np.ones(1, np.float32)})
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], by_hand({"params": {}})[:6])
+        fitted = ja.Fit(*one, {})._replace(seeds=np.zeros(1, np.int32), hparams={"lr": np.ones(1, np.float32)})
     path = save(fitted, tmp_path / "fit")
     with pytest.raises(ValueError, match=message):
         load(path, learner())
