@@ -2,6 +2,7 @@
 
 files          a finished fit (`save`, `load`): one or many models with their optimizer's state and history
 model          one model to pass on (`save_model`, `load_model`): rebuilt from data, with nothing else needed
+exported       the same with its functions as StableHLO beside it (`export`, `load_functions`)
 state_dict     weights as PyTorch lays them out, and back (`to_state_dict`, `from_state_dict`)
 steps          a fit while it trains, as steps in a folder that Orbax keeps (`Keep`)
 
@@ -11,6 +12,7 @@ architecture   models as data
 bounds         what a model out of a file may cost
 """
 
+from jaxae.checkpoint.exported import export, load_functions
 from jaxae.checkpoint.files import load, save
 from jaxae.checkpoint.model import Model, load_model, save_model
 from jaxae.checkpoint.state_dict import from_state_dict, to_state_dict
@@ -23,8 +25,10 @@ __all__ = [
     "Model",
     "RefusedError",
     "Steps",
+    "export",
     "from_state_dict",
     "load",
+    "load_functions",
     "load_model",
     "save",
     "save_model",
