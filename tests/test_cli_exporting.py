@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     rows = rng.normal(size=(200, 2)).round(3)
     lines = [f"{a},{b},{a + b},{300 + 10 * i % 70}" for i, (a, b) in enumerate(rows)]
     (root / "rows.csv").write_text("\n".join(["a,b,c,temperature", *lines]) + "\n")
-    given = ("--data", root / "rows.csv", "--set", "conditions=temperature", "batch_size=20")
+    given = ("--data", root / "rows.csv", "--set", "condition=temperature", "batch_size=20")
     run("train", "conditional-vae", "--epochs", "2", "--no-cache", *given, "--out", root / "cvae")
     return root
 
