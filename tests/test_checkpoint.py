@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
 import jaxae as ja
-from jaxae.checkpoint import load, save
+from jaxae.checkpoint import RefusedError, load, save
 from jaxae.result import Status
 
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (16, 4)))
@@ -216,6 +216,49 @@ def test_another_format_is_refused(tmp_path, metadata, message):
     save_file({"w": np.ones(2)}, tmp_path / "fit", metadata)
     with pytest.raises(ValueError, match=message):
         load(tmp_path / "fit")
+
+
+def test_what_was_written_before_there_was_a_search_is_read(tmp_path):
+    """Written by the safetensors library, as fits once were, its digest made by hand."""
+    found = {
+        "variables/params/w": np.arange(3, dtype=np.float32),
+        "state/variables/params/w": np.ones(3, np.float32),
+        "state/opt_state/0": np.zeros((), np.int32),
+        "state/step": np.array(7, np.int32),
+        "history/loss": np.array([1, np.nan], np.float32),
+        **{f"status/{name}": np.array(1, np.int32) for name in ("epochs", "best_epoch")},
+        **{f"status/{name}": np.array(0, np.int32) for name in ("diverged_epoch", "diverged_step")},
+    }
+    config = json.dumps({"record": {"epochs": 2}, "collections": ["params", "batch_stats"]}, sort_keys=True)
+    root = hashlib.sha256(config.encode())
+    for name in sorted(found):
+        root.update(f"\n{name} {found[name].dtype.name} {found[name].shape}\n".encode() + found[name].tobytes())
+    about = {"format": "jaxae.fit", "version": "1", "config": config, "sha256": root.hexdigest()}
+    save_file(found, tmp_path / "fit", about)
+    fitted = load(tmp_path / "fit")
+    same(fitted.variables, {"params": {"w": found["variables/params/w"]}, "batch_stats": {}})
+    assert (
+        fitted.state.step == 7
+        and fitted.status.dropped_epoch == 0
+        and fitted.describe() == "stopped early after epoch 1"
+    )
+
+
+def test_parameters_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path):
+    good, nan = ({"params": {"w": np.array([1, value], np.float32)}} for value in (1, np.nan))
+    for variables, last, name in ((nan, good, "variables/params/w"), (good, nan, "state/variables/params/w")):
+        with pytest.raises(ValueError, match=f"not finite in '{name}'"):
+            save(by_hand(variables, state=ja.TrainState(np.int32(3), last, ())), tmp_path / "fit")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_larger_than_allowed_is_refused(saved):
+    size = saved.stat().st_size
+    load(saved, limit=size)
+    with pytest.raises(RefusedError, match=f"has {size:,} bytes, more than the limit of 100"):
+        load(saved, limit=100)
+    with pytest.raises(RefusedError, match="more than the limit of 100: give header_limit"):
+        load(saved, header_limit=100)
 
 
 def test_swapped_arrays_are_refused(saved, tmp_path):

@@ -242,3 +242,64 @@ def test_what_is_loaded_goes_on_to_be_trained(tmp_path):
     state = ja.start(learner, loaded.variables)
     run = jax.jit(lambda state: ja.run(learner, state, DATA, jax.random.key(0), epochs=1, batch_size=3))
     assert int(run(state)[0].step) == 1
+
+
+def around(encoder):
+    return {"AE": {"encoder": encoder, "decoder": {"MLP": {"widths": [4]}}}}
+
+
+def deep(levels):
+    part = {"MLP": {"widths": [4]}}
+    for _ in range(levels):
+        part = {"Sequential": {"layers": [part]}}
+    return part
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "message"),
+    [
+        (around({"os.system": {"command": "true"}}), [4], r"it describes \{'os.system'.*, but a model is made of"),
+        (
+            around({"MLP": {"widths": [4], "kernel_init": "eval"}}),
+            [4],
+            "gives MLP a setting 'kernel_init', but there is",
+        ),
+        (
+            around({"MLP": {"widths": [4], "activation": {"relu": {"x": 1}}}}),
+            [4],
+            "gives relu a setting 'x', but there is none",
+        ),
+        (around({"MLP": {"widths": [2**31]}}), [4], "widths is 2147483648, but at most 2147483647 is allowed"),
+        (around({"MLP": {"widths": [4] * 3000}}), [4], "a model of more than 2000 parts"),
+        (around({"MLP": {"widths": [4] * 1000}}), [4], "more layers than its 4 arrays can be of"),
+        (around(deep(20)), [4], "nested more than 32 deep"),
+        (
+            around({"ConvEncoder": {"stages": [{"Stage": {"features": 1}}], "residual": 10**9}}),
+            [8, 8, 1],
+            "more layers than its 4 arrays can be of",
+        ),
+        (
+            around({"ConvEncoder": {"stages": [{"Stage": {"features": 1, "kernel": 65}}]}}),
+            [8, 8, 1],
+            "kernel is 65, but at",
+        ),
+        (
+            around({"ConvEncoder": {"stages": [{"Stage": {"features": 1}}]}}),
+            [9999, 9999, 1],
+            "it describes images of about",
+        ),
+        (around({"ResizeConv": {"features": 1, "kernel_size": 3}}), [20_000, 9, 1], "resize convolution of .* weights"),
+        (
+            around({"ConvEncoder": {"stages": [{"Stage": {"features": 1, "kernel": 64, "padding": 63}}] * 9}}),
+            [8, 8, 1],
+            "convolutions of more than 16384 taps together",
+        ),
+    ],
+)
+def test_a_model_that_costs_or_says_too_much_is_refused(model, x, message, tmp_path):
+    """Its root is right, and whoever only looks at it must not pay."""
+    written(
+        tmp_path / "model", CONFIG | {"model": model, "x": {"shape": x, "dtype": "float32"}}, named(begun(AE, DATA))
+    )
+    with pytest.raises(RefusedError, match=message):
+        load_model(tmp_path / "model")

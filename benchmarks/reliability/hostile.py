@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ from benchmarks.reliability.hostile_files import CONTENTS, FITS, MODELS, PLACES,
 from benchmarks.reliability.rows import row
 
 SECONDS = 2.0
+"""Of a processor: on a machine that is shared, the clock tells how busy the others are."""
+HANG = 60
 MEMORY = 64 * 2**20
 """Bytes beyond two times the file's."""
 ALLOWED = 4 * 2**30
@@ -88,6 +91,15 @@ def settle() -> int:
     return highest()
 
 
+class HungError(BaseException):
+    """A file kept its reader waiting; no `except` for files is to catch it."""
+
+
+def hung(*_: Any) -> None:
+    """Give the file up."""
+    raise HungError(f"nothing came of it in {HANG} s")
+
+
 def measured(short: bool) -> dict[str, Any]:
     """Return the counts of all files, and what the worst of them took."""
     ran: list[str] = []
@@ -99,13 +111,14 @@ def measured(short: bool) -> dict[str, Any]:
 
     found: Counter[str] = Counter(cases=0, refused=0)
     failures: list[str] = []
-    worst = {"seconds": 0.0, "bytes beyond twice the file": 0}
+    worst = {"seconds": (0.0, ""), "bytes beyond twice the file": (0, "")}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for good, load in ((good_model(), ja.checkpoint.load_model), (good_fit(), ja.checkpoint.load)):
             Path("good").write_bytes(signed(good.config, good.arrays, good.form))
             load("good")  # or nothing below would say anything
         os.unlink("good")
+        signal.signal(signal.SIGALRM, hung)
         sys.addaudithook(watch)
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + ALLOWED, resource.RLIM_INFINITY))
@@ -113,7 +126,8 @@ def measured(short: bool) -> dict[str, Any]:
             path = Path(folder, str(number))
             put(path)
             size = path.stat().st_size if path.is_file() else 0
-            before, began = settle(), time.monotonic()
+            before, began = settle(), time.process_time()
+            signal.alarm(HANG)
             loading, problem = True, "was loaded"
             try:
                 load(path)
@@ -122,11 +136,10 @@ def measured(short: bool) -> dict[str, Any]:
             except BaseException as error:
                 problem = f"raised {type(error).__name__}: {str(error)[:200]}"
             loading = False
-            took, more = time.monotonic() - began, highest() - before - 2 * size
-            worst = {
-                "seconds": max(worst["seconds"], round(took, 2)),
-                "bytes beyond twice the file": max(worst["bytes beyond twice the file"], more),
-            }
+            signal.alarm(0)
+            took, more = time.process_time() - began, highest() - before - 2 * size
+            worst["seconds"] = max(worst["seconds"], (round(took, 2), name))
+            worst["bytes beyond twice the file"] = max(worst["bytes beyond twice the file"], (more, name))
             if not problem and took > SECONDS:
                 problem = f"took {took:.1f} s"
             if not problem and more > MEMORY:
@@ -139,7 +152,7 @@ def measured(short: bool) -> dict[str, Any]:
             failures += [f"{name} {problem}"] * bool(problem)
             if not path.is_dir() or path.is_symlink():
                 path.unlink(missing_ok=True)
-    goal = f"all refused by one exception, in ≤ {SECONDS:g} s and 2 × file + 64 MiB each, nothing run"
+    goal = f"all refused by one exception, in ≤ {SECONDS:g} s of a processor and 2 × file + 64 MiB each, nothing run"
     return {**found, "failures": failures, "worst": worst, "goal": goal, "met": not failures and found["cases"] >= 60}
 
 

@@ -253,6 +253,18 @@ def _small(**config: Any) -> Callable[[Good], bytes]:
     return lambda good: signed(good.config | config, {"variables/params/w": np.ones(4, np.float32)}, good.form)
 
 
+def _deep(good: Good) -> bytes:
+    """Return a file of nearly 400 layers, of which but one is as the model needs it."""
+    count = 395
+    layers = {f"encoder/Dense_{i}": (4 if i == 0 else 1, 1) for i in range(count)} | {"decoder/Dense_0": (4, 1)}
+    arrays = {
+        f"variables/params/{layer}/{leaf}": np.ones(shape if leaf == "kernel" else shape[1:], np.float32)
+        for layer, shape in layers.items()
+        for leaf in ("bias", "kernel")
+    }
+    return signed(good.config | {"model": _autoencoder({"MLP": {"widths": [1] * count}})}, arrays, good.form)
+
+
 KERNEL = "variables/params/encoder/Dense_0/kernel"
 DEEP: Any = {"MLP": {"widths": [4]}}
 for _ in range(200):
@@ -365,6 +377,21 @@ MODELS: dict[str, Callable[[Good], bytes]] = {
     ),
     "2,500 arrays": lambda good: signed(
         good.config, {f"variables/params/w{i}": np.ones(1, np.float32) for i in range(2500)}, good.form
+    ),
+    "as many layers as are allowed, the last turned": lambda good: _deep(good),
+    "an image just allowed": _model(
+        {"Sequential": {"layers": [{"Conv": {"features": 1, "kernel_size": 3}}]}},
+        x={"shape": [1240, 1240, 1], "dtype": "float32"},
+    ),
+    "an enlargement just allowed": _model(
+        {"Sequential": {"layers": [{"ResizeConv": {"features": 1, "kernel_size": 3}}]}},
+        x={"shape": [540, 540, 1], "dtype": "float32"},
+    ),
+    "a stride just allowed": _model(
+        _autoencoder(
+            {"MLP": {"widths": [3]}},
+            {"ConvDecoder": {"start": [1, 1, 1], "stages": [{"Stage": {"features": 1, "kernel": 24, "stride": 24}}]}},
+        )
     ),
     "a few arrays for images": _small(model=_encoder({"features": 1}, residual=1000), **IMAGE),
 }

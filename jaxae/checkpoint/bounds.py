@@ -15,10 +15,11 @@ __all__ = ["initial"]
 
 CALLS = 8
 """Calls of modules for each array: a layer has one array or more, and layers lie in blocks, networks and a model."""
-ARRAYS = 2000
-PIXELS = 2**21
+ARRAYS = 800
+"""Of a model: it is traced layer by layer, some milliseconds each."""
+PIXELS = 3 * 2**19
 """Of an image inside a model: tables of their places are made before anything runs, 24 bytes each."""
-WEIGHTS = 2**22
+WEIGHTS = 5 * 10**6
 """Of a resize convolution, for both axes together: so are they, 8 bytes each."""
 TAPS = 2**14
 """Of all kernels and strides of a model: a convolution is written out tap by tap."""

@@ -86,11 +86,12 @@ def checked(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return config and arrays of a model's file, or refuse what is no model, as `save_model` says."""
     data, example = described(module), one_of(batch)
+    again = build(data)
     own = jax.device_get(flat("variables", variables))
     for name, leaf in own.items():
         check_finite(path, name, np.asarray(leaf))
     try:
-        _same(flat("variables", initial(build(data), example, len(own))), own)
+        _same(flat("variables", initial(again, example, len(own))), own)
     except (ValueError, TypeError) as error:
         raise ValueError(f"these variables are not those of this model for such examples: {error}") from None
     return {"model": data, **{name: _written(leaf) for name, leaf in example._asdict().items()}}, own
@@ -138,15 +139,17 @@ def read_model(
     try:
         module = build(content.config["model"])
         example = Batch(**{name: _read(name, content.config[name]) for name in Batch._fields})
-        expected = initial(module, example, len(own))
+        names = flat("variables", initial(module, example, len(own)))
     except Exception as error:  # whatever a model that nobody ever ran may raise
         raise refused(path, f"holds no model that can be built: {_first(error)}") from None
-    names = flat("variables", expected)
     try:
         _same(names, own)
     except ValueError as error:
         raise refused(path, f"is not what its model needs: {error}") from None
-    variables = nested({name.removeprefix("variables/"): own[name] for name in names}, list(expected))
+    variables = nested(
+        {name.removeprefix("variables/"): own[name] for name in names},
+        list(dict.fromkeys(name.split("/")[1] for name in names)),
+    )
     return Model(module, variables, example, content.root), functions
 
 
