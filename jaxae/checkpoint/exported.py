@@ -115,6 +115,16 @@ def load_functions(
         ValueError: if root is no SHA-256 in hexadecimal.
         RefusedError: as `load_model` does, and if there is no function in the file, or this version of JAX cannot read
             them.
+
+    Examples:
+        >>> import tempfile, jax, jax.numpy as jnp, jaxae as ja
+        >>> vae = ja.models.VAE(ja.networks.MLP((8,)), ja.networks.MLP((4,)), latent=2)
+        >>> variables, data = vae.init(jax.random.key(0), jnp.ones((1, 4))), ja.Batch(jnp.ones((5, 4)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = export(vae, variables, data, f"{folder}/vae.safetensors")
+        ...     functions = load_functions(path, ja.checkpoint.load_model(path).root)
+        >>> functions["sample"](jax.random.key(1), 3).shape
+        (3, 4)
     """
     if root is None:
         raise ValueError(

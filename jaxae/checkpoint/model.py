@@ -118,6 +118,15 @@ def load_model(
     Raises:
         ValueError: if root is no SHA-256 in hexadecimal.
         RefusedError: for everything that can be wrong with the file.
+
+    Examples:
+        >>> import tempfile, jax, jax.numpy as jnp, jaxae as ja
+        >>> ae, data = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((4,))), ja.Batch(jnp.ones((5, 4)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_model(ae, ae.init(jax.random.key(0), data.x), data, f"{folder}/ae.safetensors")
+        ...     loaded = load_model(path, limit=10_000)
+        >>> loaded.bound.encode(data.x).shape, len(loaded.root)
+        ((5, 2), 64)
     """
     return read_model(path, root, limit, header_limit)[0]
 

@@ -72,6 +72,14 @@ def from_state_dict(
 
     Raises:
         ValueError: naming what is missing, too many, or of another shape.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, jaxae as ja
+        >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((4,)))
+        >>> variables = ae.init(jax.random.key(0), jnp.ones((1, 4)))
+        >>> back = from_state_dict(to_state_dict(variables), variables)
+        >>> jax.tree.map(lambda leaf: leaf.shape, back["params"]["encoder"])
+        {'Dense_0': {'bias': (2,), 'kernel': (4, 2)}}
     """
     places = _places(like, takes or {}, makes or {})
     given = {name: np.asarray(array) for name, array in state.items() if not name.endswith("num_batches_tracked")}

@@ -188,7 +188,10 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a trained model to one file to pass on: what it is made of, its weights, and its functions as StableHLO."""
+    """Write a trained model to one file to pass on: what it is made of, its weights, and its functions as StableHLO.
+
+    The functions take and give rows as the model sees them, scaled as config.json of a trained folder says.
+    """
 
     source: Positional[Path]
     """Trained folder, or a file of a model."""
