@@ -78,7 +78,7 @@ def export(
     if isinstance(module, VAE | GAN):
 
         def sample(variables: Variables, words: Array, rows: Array) -> Any:
-            z = jax.random.normal(jax.random.wrap_key_data(words), (rows.shape[0], module.latent))
+            z = jax.random.normal(jax.random.wrap_key_data(words, impl="threefry2x32"), (rows.shape[0], module.latent))
             return _each(lambda variables, z, *cond: drawn(variables, z, cond[0] if cond else None))(
                 variables, z, *([rows] if cond else [])
             )
