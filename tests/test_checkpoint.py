@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
 import jaxae as ja
-from jaxae.checkpoint import load, save
+from jaxae.checkpoint import RefusedError, load, save
 from jaxae.result import Status
 
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (16, 4)))
@@ -151,7 +151,7 @@ def test_every_bit_of_every_dtype_comes_back(tmp_path_factory, data, dtype, shap
     high = 1 if dtype is np.bool_ else 255
     raw = data.draw(arrays.arrays(np.uint8, (size,), elements=st.integers(0, high)))
     leaf = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
-    fitted = by_hand({"params": {"a": {"w": leaf}, "b": np.asfortranarray(np.eye(2, 3))}, "empty": {}})
+    fitted = by_hand({"state": {"a": {"w": leaf}}, "params": {"b": np.asfortranarray(np.eye(2, 3))}, "empty": {}})
     same(load(save(fitted, tmp_path_factory.mktemp("bits") / "fit"), None)[:1], fitted[:1])
 
 
@@ -201,9 +201,14 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
     ("metadata", "message"),
     [
         (None, "has format None version None"),
+        ({"format": "jaxae.model", "version": "1"}, "has format 'jaxae.model' version '1', but this program"),
         ({"format": "pt"}, "has format 'pt'"),
         ({"format": "jaxae.fit", "version": "2"}, "version '2', but this program reads 'jaxae.fit' version '1'"),
-        ({"format": "jaxae.fit", "version": "1"}, "does not match its digest"),
+        ({"format": "jaxae.fit", "version": "1"}, "must be format, version, config and sha256"),
+        (
+            {"format": "jaxae.fit", "version": "1", "config": "{}", "sha256": "0" * 64, "more": ""},
+            "must be format, version, config and sha256",
+        ),
         ({"format": "jaxae.fit", "version": "1", "config": "{}", "sha256": "0" * 64}, "does not match its digest"),
     ],
 )
@@ -211,6 +216,49 @@ def test_another_format_is_refused(tmp_path, metadata, message):
     save_file({"w": np.ones(2)}, tmp_path / "fit", metadata)
     with pytest.raises(ValueError, match=message):
         load(tmp_path / "fit")
+
+
+def test_what_was_written_before_there_was_a_search_is_read(tmp_path):
+    """Written by the safetensors library, as fits once were, its digest made by hand."""
+    found = {
+        "variables/params/w": np.arange(3, dtype=np.float32),
+        "state/variables/params/w": np.ones(3, np.float32),
+        "state/opt_state/0": np.zeros((), np.int32),
+        "state/step": np.array(7, np.int32),
+        "history/loss": np.array([1, np.nan], np.float32),
+        **{f"status/{name}": np.array(1, np.int32) for name in ("epochs", "best_epoch")},
+        **{f"status/{name}": np.array(0, np.int32) for name in ("diverged_epoch", "diverged_step")},
+    }
+    config = json.dumps({"record": {"epochs": 2}, "collections": ["params", "batch_stats"]}, sort_keys=True)
+    root = hashlib.sha256(config.encode())
+    for name in sorted(found):
+        root.update(f"\n{name} {found[name].dtype.name} {found[name].shape}\n".encode() + found[name].tobytes())
+    about = {"format": "jaxae.fit", "version": "1", "config": config, "sha256": root.hexdigest()}
+    save_file(found, tmp_path / "fit", about)
+    fitted = load(tmp_path / "fit")
+    same(fitted.variables, {"params": {"w": found["variables/params/w"]}, "batch_stats": {}})
+    assert (
+        fitted.state.step == 7
+        and fitted.status.dropped_epoch == 0
+        and fitted.describe() == "stopped early after epoch 1"
+    )
+
+
+def test_parameters_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path):
+    good, nan = ({"params": {"w": np.array([1, value], np.float32)}} for value in (1, np.nan))
+    for variables, last, name in ((nan, good, "variables/params/w"), (good, nan, "state/variables/params/w")):
+        with pytest.raises(ValueError, match=f"not finite in '{name}'"):
+            save(by_hand(variables, state=ja.TrainState(np.int32(3), last, ())), tmp_path / "fit")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_larger_than_allowed_is_refused(saved):
+    size = saved.stat().st_size
+    load(saved, limit=size)
+    with pytest.raises(RefusedError, match=f"has {size:,} bytes, more than the limit of 100"):
+        load(saved, limit=100)
+    with pytest.raises(RefusedError, match="more than the limit of 100: give header_limit"):
+        load(saved, header_limit=100)
 
 
 def test_swapped_arrays_are_refused(saved, tmp_path):
@@ -249,7 +297,8 @@ def test_the_wrong_learner_is_refused(tmp_path, name, learner, message):
         fitted = by_hand(state.variables, state=state)
         message = message.replace("of 5", "of 9")
     else:
-        fitted = by_hand({"params": {}}, seeds=np.zeros(1, np.int32), hparams={"lr": np.ones(1, np.float32)})
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], by_hand({"params": {}})[:6])
+        fitted = ja.Fit(*one, {})._replace(seeds=np.zeros(1, np.int32), hparams={"lr": np.ones(1, np.float32)})
     path = save(fitted, tmp_path / "fit")
     with pytest.raises(ValueError, match=message):
         load(path, learner())

@@ -1,4 +1,4 @@
-"""Damaged files, of a finished fit and of its steps: refused with path and reason, or harmless, never wrong."""
+"""Damaged files, of a model, of a fit and of its steps: refused with path and reason, or harmless, never wrong."""
 
 import random
 import shutil
@@ -62,7 +62,7 @@ def counted(cases: int, path: Path, files: list[Path], read: Callable[[], str], 
         file.write_bytes(after)
         try:
             got = read()
-        except ValueError as error:
+        except (ja.checkpoint.RefusedError, ja.checkpoint.DamagedError) as error:
             found["refused"] += 1
             found["bad messages"] += len(str(error)) > LONGEST or str(path) not in str(error)
         except Exception:
@@ -74,7 +74,7 @@ def counted(cases: int, path: Path, files: list[Path], read: Callable[[], str], 
 
 
 def measured(short: bool) -> dict[str, Any]:
-    """Return the counts of both formats."""
+    """Return the counts of all three formats."""
     draw, cases = random.Random(0), 60 if short else CASES
     given = system("vae")
     model = given.model()
@@ -90,17 +90,24 @@ def measured(short: bool) -> dict[str, Any]:
             progress=False,
         )
         path = ja.checkpoint.save(fitted, f"{place}/fit.safetensors")
+        passed = ja.checkpoint.save_model(model, fitted.variables, given.data(), f"{place}/model.safetensors")
+
+        def fit_file() -> str:
+            return digest(ja.checkpoint.load(path)._asdict() | {"record": np.zeros(0)})
 
         def model_file() -> str:
-            # The same exception for anything that can be wrong with a file.
-            return digest(ja.checkpoint.load(path)._asdict() | {"record": np.zeros(0)})
+            loaded = ja.checkpoint.load_model(passed)
+            return digest(loaded.variables) + repr((loaded.module, loaded.example))
 
         step = Path(place, "steps", "2")
 
         def a_step() -> str:
             return digest(arrays(step.parent, 2))
 
-        found = {"model file": counted(cases, path, [path], model_file, draw)}
+        found = {
+            "model file": counted(cases, passed, [passed], model_file, draw),
+            "fit file": counted(cases, path, [path], fit_file, draw),
+        }
         files = sorted(each for each in step.rglob("*") if each.is_file())
         found["step"] = counted(cases, step, files, a_step, draw)
         shutil.rmtree(step.parent)

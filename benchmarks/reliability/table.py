@@ -5,4 +5,15 @@ from pathlib import Path
 __all__ = ["RESULTS", "ROWS"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "reliability.json"
-ROWS = ("kills", "resume", "invariance", "stops", "peers", "files", "divergence", "full")
+ROWS = (
+    "kills",
+    "resume",
+    "invariance",
+    "stops",
+    "peers",
+    "files",
+    "hostile",
+    "across",
+    "divergence",
+    "full",
+)

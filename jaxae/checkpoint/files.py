@@ -1,13 +1,7 @@
-"""A `Fit` in one file: safetensors with a JSON header, checked by a digest. Loading runs no code and rebuilds no class.
+"""A `Fit` in one safetensors file, checked by a digest: loading it runs no code and rebuilds no class."""
 
-The digest covers names, shapes, dtypes, bytes and the JSON: safetensors itself accepts a flipped bit as another number.
-"""
-
-import hashlib
 import inspect
-import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, check_finite, named, read, refused, write
+from jaxae.checkpoint.trees import flat, nested, under
 from jaxae.result import Fit, Status
 from jaxae.types import Learner, TrainState
 
@@ -24,6 +20,9 @@ __all__ = ["load", "save"]
 
 FORMAT = "jaxae.fit"
 VERSION = 1
+PARTS = ("variables", "state", "history", "hparams", "status", "seeds")
+"""What the names of arrays begin with."""
+PARAMETERS = ("variables/params/", "state/variables/params/")
 
 
 def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
@@ -34,8 +33,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         path: of the file; by convention it ends in `.safetensors`.
 
     Raises:
-        ValueError: if a name of the variables contains "/", the path is a folder, or its folder does not exist or
-            cannot be written to.
+        ValueError: if a name of the variables contains "/", a parameter is not finite, the path is a folder, or its
+            folder does not exist or cannot be written to.
 
     Examples:
         >>> import tempfile, numpy as np, jaxae as ja
@@ -46,14 +45,9 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         ...     load(save(fit, f"{folder}/model.safetensors")).state.step.item()
         3
     """
-    from safetensors.numpy import save as encode
-
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the path of a file in it")
     arrays = {
-        **_flat("variables", fit.variables),
-        **_flat("state/variables", fit.state.variables),
+        **flat("variables", fit.variables),
+        **flat("state/variables", fit.state.variables),
         **{f"state/opt_state/{i}": _words(leaf) for i, leaf in enumerate(jax.tree.leaves(fit.state.opt_state))},
         "state/step": fit.state.step,
         **{f"history/{name}": values for name, values in fit.history.items()},
@@ -61,119 +55,97 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         **{f"status/{name}": values for name, values in fit.status._asdict().items()},
         **({} if fit.seeds is None else {"seeds": fit.seeds}),
     }
-    arrays = {name: np.asarray(leaf, order="C") for name, leaf in jax.device_get(arrays).items()}
-    config = json.dumps({"record": fit.record, "collections": list(fit.variables)}, sort_keys=True)
-    header = {"format": FORMAT, "version": str(VERSION), "config": config, "sha256": _digest(config, arrays)}
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror}; choose a folder that exists and can be written to"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_ordered(encode(arrays, metadata=header)))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return path
+    arrays = jax.device_get(arrays)
+    for name, leaf in arrays.items():
+        if name.startswith(PARAMETERS):
+            check_finite(path, name, np.asarray(leaf))
+    config = {"record": fit.record, "collections": list(fit.variables)}
+    return write(path, FORMAT, VERSION, config, arrays)
 
 
-def load(path: str | os.PathLike[str], learner: Learner | Callable[..., Learner] | None = None) -> Fit:
+def load(
+    path: str | os.PathLike[str],
+    learner: Learner | Callable[..., Learner] | None = None,
+    *,
+    limit: int = LIMIT,
+    header_limit: int = HEADER_LIMIT,
+) -> Fit:
     """Return the fit that `save` wrote.
 
     Args:
         path: of the file.
         learner: the learner, or its factory, that the fit was trained with: needed to go on training, since it knows
             the structure of the optimizer's state. Without it `state.opt_state` is the list of that state's arrays.
+        limit: bytes of the file that are read at most.
+        header_limit: bytes of its header.
 
     Raises:
-        ValueError: if the file is missing, damaged, of another format or version, or does not fit the learner.
+        RefusedError: if the file is missing, damaged, too large, of another format or version, or does not fit the
+            learner; or a parameter is not finite, which `fit` never returns. A history of a member that diverged holds
+            NaN.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}: give the path of a saved fit")
-    try:
-        with safe_open(path, "numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
-    except (SafetensorError, OSError, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no readable safetensors file ({error}): it is damaged or something else") from None
-    if header.get("format") != FORMAT or header.get("version") != str(VERSION):
-        raise ValueError(
-            f"{path} has format {header.get('format')!r} version {header.get('version')!r}, but this "
-            f"program reads {FORMAT!r} version '{VERSION}'"
-        )
-    if header.get("sha256") != _digest(header.get("config", ""), arrays):
-        raise ValueError(f"{path} is damaged: its content does not match its digest; restore it from a copy")
-    config = json.loads(header["config"])
-    variables = _nested("variables", arrays, config["collections"])
-    last = _nested("state/variables", arrays, config["collections"])
-    leaves = [
-        arrays[f"state/opt_state/{i}"] for i in range(sum(name.startswith("state/opt_state/") for name in arrays))
-    ]
-    hparams = _under("hparams/", arrays)
-    seeds = arrays.get("seeds")
+    content = read(path, FORMAT, VERSION, limit=limit, header_limit=header_limit)
+    arrays, config = content.arrays, content.config
+    fit = _checked(path, config, arrays)
+    if learner is None:
+        return fit
     # A member that was taken out of its population keeps its hyperparameters in the record.
-    own = {name: column[0] for name, column in hparams.items()} or config["record"].get("hparams", {})
-    opt_state = leaves if learner is None else _opt_state(path, leaves, learner, last, own, seeds is not None)
-    counts = _under("status/", arrays)
+    own = {name: column[0] for name, column in fit.hparams.items()} or fit.record.get("hparams", {})
+    leaves, many = fit.state.opt_state, fit.seeds is not None
+    opt_state = _opt_state(path, leaves, learner, fit.state.variables, own, many)
+    return fit._replace(state=fit.state._replace(opt_state=opt_state))
+
+
+def _checked(path: str | os.PathLike[str], config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fit:
+    """Return the fit of these arrays, the optimizer's as a list, or refuse what no fit was saved as."""
+    collections, record = config.get("collections"), config.get("record")
+    if not isinstance(record, dict) or not isinstance(collections, list):
+        raise refused(path, "is damaged: its config must have a record and collections")
+    for name, leaf in arrays.items():
+        if name.split("/")[0] not in PARTS:
+            raise refused(path, f"is damaged: {named(name)} is no part of a fit")
+        if name.startswith(PARAMETERS):
+            check_finite(path, name, leaf)
+    step: Any = arrays.get("state/step")
+    seeds, history = arrays.get("seeds"), under("history/", arrays)
+    hparams, counts, kept = under("hparams/", arrays), under("status/", arrays), under("state/opt_state/", arrays)
     # Files from before there was a search do not have it.
-    status = Status(**{"dropped_epoch": np.zeros_like(arrays["status/epochs"]), **counts})
-    state = TrainState(arrays["state/step"], last, opt_state)
-    return Fit(variables, state, _under("history/", arrays), hparams, seeds, status, config["record"])
-
-
-def _ordered(content: bytes) -> bytes:
-    """Return a safetensors file with its header in alphabetical order: the library writes it in a random one."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[8 + size :]
-
-
-def _flat(prefix: str, tree: Any) -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat: dict[str, Any] = {}
-    for name, branch in tree.items():
-        if "/" in str(name):
-            raise ValueError(f"the variables have a name with a slash, {name!r}: rename that submodule to save them")
-        flat |= _flat(f"{prefix}/{name}", branch)
-    return flat
-
-
-def _nested(prefix: str, arrays: Mapping[str, np.ndarray], collections: list[str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {name: {} for name in collections}
-    for name, leaf in _under(prefix + "/", arrays).items():
-        *branches, last = name.split("/")
-        node = tree
-        for branch in branches:
-            node = node.setdefault(branch, {})
-        node[last] = leaf
-    return tree
-
-
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): leaf for name, leaf in arrays.items() if name.startswith(prefix)}
+    counts = {"dropped_epoch": np.zeros_like(counts.get("epochs", 0)), **counts}
+    lead = () if seeds is None else seeds.shape
+    told = {**counts, "step": step}
+    if counts.keys() != set(Status._fields) or any(
+        leaf is None or leaf.shape != lead or leaf.dtype.kind not in "iu" for leaf in told.values()
+    ):
+        raise refused(path, "is damaged: its step and status are not whole numbers of one run, or of each member")
+    if len(lead) > 1 or any(leaf.shape[:1] != lead for leaf in arrays.values() if lead):
+        raise refused(path, "is damaged: its arrays are not of as many members as there are seeds")
+    if kept.keys() != {str(i) for i in range(len(kept))}:
+        raise refused(path, "is damaged: the arrays of its optimizer's state are not counted from 0")
+    try:
+        variables = nested(under("variables/", arrays), collections)
+        last = nested(under("state/variables/", arrays), collections)
+    except (ValueError, TypeError) as error:
+        raise refused(path, f"is damaged: {error}") from None
+    state = TrainState(step, last, [kept[str(i)] for i in range(len(kept))])
+    return Fit(variables, state, history, hparams, seeds, Status(**counts), record)
 
 
 def _opt_state(
-    path: Path, leaves: list[np.ndarray], learner: Any, variables: Any, hparams: Mapping[str, Any], many: bool
+    path: str | os.PathLike[str],
+    leaves: list[np.ndarray],
+    learner: Any,
+    variables: Any,
+    hparams: Mapping[str, Any],
+    many: bool,
 ) -> Any:
     if not isinstance(learner, Learner):
         try:
             inspect.signature(learner).bind(**hparams)
         except TypeError as error:
-            raise ValueError(
-                f"{path} holds a fit with hparams {', '.join(hparams) or 'none'}, which the factory does not take "
-                f"({error}): load it with the factory that trained it"
+            raise refused(
+                path,
+                f"holds a fit with hparams {', '.join(hparams) or 'none'}, which the factory does not take ({error}): "
+                "load it with the factory that trained it",
             ) from None
         learner = learner(**hparams)
     init = jax.vmap(learner.init) if many else learner.init
@@ -181,9 +153,10 @@ def _opt_state(
     found = [(leaf.shape, leaf.dtype) for leaf in leaves]
     words = jax.eval_shape(lambda variables: [_words(leaf) for leaf in jax.tree.leaves(init(variables))], variables)
     if found != [(leaf.shape, leaf.dtype) for leaf in words]:
-        raise ValueError(
-            f"{path} holds an optimizer state of {len(found)} arrays that does not fit this learner's "
-            f"{len(expected)}: load it with the learner that trained it"
+        raise refused(
+            path,
+            f"holds an optimizer state of {len(found)} arrays that does not fit this learner's {len(expected)}: load "
+            "it with the learner that trained it",
         )
     keyed = [
         jax.random.wrap_key_data(jnp.asarray(leaf), impl=jax.random.key_impl(jnp.empty((), like.dtype)))
@@ -197,12 +170,3 @@ def _opt_state(
 def _words(leaf: Any) -> Any:
     """Return a key, which some optimizers carry, as plain words."""
     return jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
-
-
-def _digest(config: str, arrays: Mapping[str, np.ndarray]) -> str:
-    root = hashlib.sha256(config.encode())
-    for name in sorted(arrays):
-        leaf = arrays[name]
-        root.update(f"\n{name} {leaf.dtype.name} {leaf.shape}\n".encode())
-        root.update(np.ascontiguousarray(leaf).view(np.uint8).data)
-    return root.hexdigest()

@@ -9,7 +9,8 @@ from typing import Any
 import tyro
 
 from jaxae.cli.benching import bench
-from jaxae.cli.commands import Bench, Command, List, Report, Train
+from jaxae.cli.commands import Bench, Command, Export, List, Report, Train
+from jaxae.cli.exporting import export
 from jaxae.cli.training import resumed, train
 from jaxae.cli.using import use
 from jaxae.cli.words import show
@@ -75,6 +76,8 @@ def _run(command: Any, arguments: list[str], stopped: list[int]) -> None:
             train(command, arguments, stopped)
         case Bench():
             bench(command)
+        case Export():
+            export(command)
         case Report():
             from jaxae import report
 

@@ -15,6 +15,7 @@ __all__ = [
     "Denoise",
     "Detect",
     "Encode",
+    "Export",
     "List",
     "Probe",
     "Reconstruct",
@@ -195,6 +196,21 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a trained model to one file to pass on: what it is made of, its weights, and its functions as StableHLO.
+
+    The functions take and give rows as the model sees them, scaled as config.json of a trained folder says.
+    """
+
+    source: Positional[Path]
+    """Trained folder, or a file of a model."""
+    out: Path
+    """File to write; by convention it ends in .safetensors."""
+    member: int | None = None
+    """Member of a population; default: the best by validation."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """Write report.html of a trained folder anew."""
 
@@ -232,6 +248,7 @@ Command = (
     | Decompress
     | Probe
     | Sample
+    | Export
     | Report
     | Bench
 )
