@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxae import checks, threefry
+from jaxae.learner.steps import means
 from jaxae.types import Array, Batch, Key, Learner, Metrics, Variables
 
 __all__ = ["chain", "repeat", "schedule"]
@@ -65,7 +66,7 @@ def repeat(learner: Learner, times: int) -> Learner:
             return (variables, opt_state), metrics
 
         (variables, opt_state), metrics = jax.lax.scan(body, (variables, opt_state), threefry.split(key, times))
-        return variables, opt_state, jax.tree.map(lambda values: values.mean(0), metrics)
+        return variables, opt_state, means(metrics)
 
     return Learner(learner.init, step)
 
