@@ -41,7 +41,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         >>> import tempfile, numpy as np, jaxae as ja
         >>> from jaxae.result import Fit, Status
         >>> state = ja.TrainState(np.int32(3), {"params": {"w": np.ones(2)}}, ())
-        >>> fit = Fit(state.variables, state, {}, {}, None, Status(*np.zeros((5,), np.int32)), {"epochs": 1})
+        >>> fit = Fit(state.variables, state, {}, {}, None, Status(*np.zeros((7,), np.int32)), {"epochs": 1})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     load(save(fit, f"{folder}/model.safetensors")).state.step.item()
         3
@@ -124,8 +124,9 @@ def load(path: str | os.PathLike[str], learner: Learner | Callable[..., Learner]
     own = {name: column[0] for name, column in hparams.items()} or config["record"].get("hparams", {})
     opt_state = leaves if learner is None else _opt_state(path, leaves, learner, last, own, seeds is not None)
     counts = _under("status/", arrays)
-    # Files from before there was a search do not have it.
-    status = Status(**{"dropped_epoch": np.zeros_like(arrays["status/epochs"]), **counts})
+    # Files from before steps could be skipped, or members dropped by a search, do not have those.
+    none = dict.fromkeys(("dropped_epoch", "skipped", "skipped_step"), np.zeros_like(arrays["status/epochs"]))
+    status = Status(**{**none, **counts})
     state = TrainState(arrays["state/step"], last, opt_state)
     return Fit(variables, state, _under("history/", arrays), hparams, seeds, status, config["record"])
 
