@@ -181,6 +181,14 @@ def test_an_optimizer_that_overflows_counts_too():
         assert all(np.isfinite(leaf).all() for leaf in moments) != stuck
 
 
+def test_a_step_that_a_player_skipped_is_no_reason_for_the_whole_game():
+    inside = learner.skip_nonfinite(ja.chain(careful=poisoned(1), other=descent()))
+    variables = Line().init(jax.random.key(0), DATA.x)
+    after, state, metrics = jax.jit(inside.step)(variables, inside.init(variables), DATA, jax.random.key(1))
+    assert (metrics["careful/skipped"], metrics["skipped"], state.in_a_row) == (1, 0, 0)
+    assert (after["params"]["w"] != variables["params"]["w"]).all()
+
+
 def test_it_is_put_on_once_and_refuses_no_patience():
     twice = learner.skip_nonfinite(learner.skip_nonfinite(descent()))
     variables = Line().init(jax.random.key(0), DATA.x)

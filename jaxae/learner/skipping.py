@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxae import checks
-from jaxae.learner.steps import ENDED, SKIPPED, losses
+from jaxae.learner.steps import ENDED, SKIPPED, spoilt_losses
 from jaxae.types import Array, Batch, Key, Learner, Metrics, Variables
 
 __all__ = ["Skipping", "skip_nonfinite"]
@@ -83,7 +83,7 @@ def skip_nonfinite(learner: Learner, *, patience: int = 10) -> Learner:
 
 def _finite(before: Any, after: Any, metrics: Metrics) -> Array:
     """Return whether all losses are finite, and all that was: some optimizers begin with an infinite best value."""
-    found = [jnp.asarray(True), *(jnp.isfinite(value) for value in losses(metrics).values())]
+    found = [~spoilt_losses(metrics).any()]
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         if jnp.issubdtype(new.dtype, jnp.floating):
             found.append((jnp.isfinite(new) | ~jnp.isfinite(old)).all())
