@@ -31,7 +31,21 @@ if TYPE_CHECKING:
     from jaxae.detection import Detector, calibrate, p_values
     from jaxae.fitting import Fit, fit
     from jaxae.hyperparameters import draw, grid, zipped
-    from jaxae.learner import chain, descend, lift, objective, repeat, schedule, score, warm_start
+    from jaxae.learner import (
+        accumulate,
+        averaged,
+        averages,
+        chain,
+        descend,
+        in_bfloat16,
+        lift,
+        objective,
+        repeat,
+        schedule,
+        score,
+        skip_nonfinite,
+        warm_start,
+    )
     from jaxae.population import sweep
     from jaxae.training import run, start, train
     from jaxae.types import Batch, Learner, Loss, Objective, TrainState
@@ -46,7 +60,10 @@ __all__ = [
     "Loss",
     "Objective",
     "TrainState",
+    "accumulate",
     "adversarial",
+    "averaged",
+    "averages",
     "calibrate",
     "chain",
     "checkpoint",
@@ -59,6 +76,7 @@ __all__ = [
     "grid",
     "hosts",
     "hyperparameters",
+    "in_bfloat16",
     "latent",
     "lift",
     "losses",
@@ -74,6 +92,7 @@ __all__ = [
     "schedule",
     "score",
     "search",
+    "skip_nonfinite",
     "start",
     "statistics",
     "sweep",
@@ -86,7 +105,8 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("Detector", "calibrate", "p_values"), "detection"),
     **dict.fromkeys(("Fit", "fit"), "fitting"),
-    **dict.fromkeys(("chain", "descend", "lift", "objective", "repeat", "schedule", "score", "warm_start"), "learner"),
+    **dict.fromkeys(("accumulate", "averaged", "averages", "chain", "descend", "in_bfloat16", "lift"), "learner"),
+    **dict.fromkeys(("objective", "repeat", "schedule", "score", "skip_nonfinite", "warm_start"), "learner"),
     **dict.fromkeys(("draw", "grid", "zipped"), "hyperparameters"),
     "sweep": "population",
     **dict.fromkeys(("run", "start", "train"), "training"),

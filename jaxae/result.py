@@ -22,8 +22,10 @@ class Status(NamedTuple):
             last one. 0 is the state before training.
         diverged_epoch: the epoch in which something stopped being finite, or 0.
         diverged_step: the first step, counted from 1, whose loss was not finite; or, where only the parameters were
-            not, the last step of that epoch; or 0.
+            not, the last step of that epoch; or, where the bad steps were skipped, the one that was one too many; or 0.
         dropped_epoch: the epoch after which a search gave a member up, or 0.
+        skipped: steps that were undone since they were not finite, which only `learner.skip_nonfinite` does.
+        skipped_step: the first of them, counted from 1, or 0.
     """
 
     epochs: np.ndarray
@@ -31,6 +33,8 @@ class Status(NamedTuple):
     diverged_epoch: np.ndarray
     diverged_step: np.ndarray
     dropped_epoch: np.ndarray
+    skipped: np.ndarray
+    skipped_step: np.ndarray
 
 
 class Fit(NamedTuple):
@@ -127,6 +131,8 @@ class Fit(NamedTuple):
     def describe(self, member: int | None = None) -> str:
         """Return in words what became of a member: "trained", "stopped early after epoch 9", or how it diverged.
 
+        Steps that were skipped follow: "trained; skipped 2 steps, the first step 17".
+
         Raises:
             ValueError: for a population without a member, or a single run with one.
         """
@@ -137,6 +143,11 @@ class Fit(NamedTuple):
                 else "this is a single run, which has no members: describe()"
             )
         status = self.status if member is None else jax.tree.map(lambda leaf: leaf[member], self.status)
+        count = int(status.skipped)
+        skipped = f"; skipped {count} step{'s' * (count > 1)}, the first step {int(status.skipped_step)}"
+        return self._end(status) + (skipped if count else "")
+
+    def _end(self, status: Status) -> str:
         if status.dropped_epoch:
             return f"dropped after epoch {int(status.dropped_epoch)}"
         if status.diverged_epoch:
@@ -161,7 +172,7 @@ def stack(fits: Sequence[Fit]) -> Fit:
     Examples:
         >>> from jaxae.types import TrainState
         >>> state = TrainState(np.int32(3), {"params": {"w": np.ones(2)}}, ())
-        >>> one = Fit(state.variables, state, {}, {}, None, Status(*np.ones((5,), np.int32)), {"epochs": 1})
+        >>> one = Fit(state.variables, state, {}, {}, None, Status(*np.ones((7,), np.int32)), {"epochs": 1})
         >>> stack([one, one]).variables["params"]["w"].shape
         (2, 2)
     """

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks, threefry
+from jaxae.learner.steps import over_epoch
 from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
 
 __all__ = ["check_run", "epoch", "initialise", "run", "start", "train"]
@@ -129,7 +130,7 @@ def run(
 
     def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
         state, metrics = epoch(learner, state, data, order_key, step_key, batch_size=batch_size)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return state, over_epoch(metrics)
 
     return jax.lax.scan(one, state, length=epochs)
 

@@ -437,6 +437,15 @@ class TestChecks:
         assert "4 of 8 members diverged (members 4, 5, 6 and 7)" in checks.diverged([kept] * 4 + [lost] * 4).text
         assert "no model is of use" in checks.diverged([lost, lost]).text
 
+    def test_skipped(self):
+        skipped = "trained; skipped 2 steps, the first step 17"
+        assert checks.skipped(["trained", "diverged in epoch 3 at step 12"]).passed is True
+        assert "The run skipped 2 steps, the first step 17, since" in checks.skipped([skipped]).text
+        assert "Member 1 skipped 2 steps, the first step 17, since" in checks.skipped(["trained", skipped]).text
+        found = checks.skipped([skipped, "trained", "diverged in epoch 3 at step 12; skipped 1 step, the first step 3"])
+        assert found.passed is False and "2 of 3 members skipped steps" in found.text
+        assert "(members 0 and 2)" in found.text
+
     @pytest.mark.parametrize(
         ("losses", "passed", "says"),
         [

@@ -14,6 +14,8 @@ def population(**history) -> Fit:
         diverged_epoch=np.array([0, 0, 2, 1]),
         diverged_step=np.array([0, 0, 17, 5]),
         dropped_epoch=np.zeros(4, int),
+        skipped=np.zeros(4, int),
+        skipped_step=np.zeros(4, int),
     )
     weights = {"params": {"w": np.arange(8.0).reshape(4, 2)}}
     state = TrainState(np.array([40, 30, 10, 0]), weights, ())
@@ -57,6 +59,17 @@ def test_words():
         "stopped early after epoch 3",
         "diverged in epoch 2 at step 17",
         "diverged in epoch 1 at step 5",
+    ]
+
+
+def test_steps_that_were_skipped_are_told():
+    fit = population(loss=LOSS)
+    skips = {"skipped": np.array([2, 0, 1, 0]), "skipped_step": np.array([9, 0, 4, 0])}
+    fit = fit._replace(status=fit.status._replace(**skips))
+    assert [fit.describe(i) for i in range(3)] == [
+        "trained; skipped 2 steps, the first step 9",
+        "stopped early after epoch 3",
+        "diverged in epoch 2 at step 17; skipped 1 step, the first step 4",
     ]
 
 

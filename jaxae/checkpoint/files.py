@@ -40,7 +40,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         >>> import tempfile, numpy as np, jaxae as ja
         >>> from jaxae.result import Fit, Status
         >>> state = ja.TrainState(np.int32(3), {"params": {"w": np.ones(2)}}, ())
-        >>> fit = Fit(state.variables, state, {}, {}, None, Status(*np.zeros((5,), np.int32)), {"epochs": 1})
+        >>> fit = Fit(state.variables, state, {}, {}, None, Status(*np.zeros((7,), np.int32)), {"epochs": 1})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     load(save(fit, f"{folder}/model.safetensors")).state.step.item()
         3
@@ -109,8 +109,9 @@ def _checked(path: str | os.PathLike[str], config: Mapping[str, Any], arrays: Ma
     step: Any = arrays.get("state/step")
     seeds, history = arrays.get("seeds"), under("history/", arrays)
     hparams, counts, kept = under("hparams/", arrays), under("status/", arrays), under("state/opt_state/", arrays)
-    # Files from before there was a search do not have it.
-    counts = {"dropped_epoch": np.zeros_like(counts.get("epochs", 0)), **counts}
+    # Files from before steps could be skipped, or members dropped by a search, do not have those.
+    none = dict.fromkeys(("dropped_epoch", "skipped", "skipped_step"), np.zeros_like(counts.get("epochs", 0)))
+    counts = {**none, **counts}
     lead = () if seeds is None else seeds.shape
     told = {**counts, "step": step}
     if counts.keys() != set(Status._fields) or any(

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxae.fitting.program import Keys, Run, programs
 from jaxae.hosts import Peers, peers, read, watched
+from jaxae.learner.steps import losses
 from jaxae.population import DATA, everywhere, over_rows, put, spread
 from jaxae.progress import Progress
 from jaxae.result import Fit, Status
@@ -156,7 +157,7 @@ def _chunk(course: Course, count: int) -> Course:
     run, rows = course.program.advance(own, shared)
     new = {name: values[..., :count] for name, values in read(rows).items()}
     if course.seed is None and count and int(run.diverged_epoch):
-        run = _before_it_diverged(course, run)
+        run = _before_it_diverged(course, run) if bool(run.spoilt) else run
         seen = np.arange(count) < int(run.diverged_epoch) - course.done
         new = {name: np.where(seen, values, np.nan).astype(values.dtype) for name, values in new.items()}
     history = {
@@ -169,7 +170,7 @@ def _before_it_diverged(course: Course, run: Run) -> Run:
     """Return a run alone, which has stopped somewhere after it diverged, in the state before: see `programs`."""
     data, validation = course.program.data, course.program.validation
     ended = run
-    while int(run.diverged_epoch):
+    while bool(run.spoilt):
         ended, good = run, jnp.asarray(int(run.diverged_epoch) - 1 - course.done, jnp.int32)
         run, _ = course.program.advance((course.run, (course.keys, course.hyper)), (data, validation, good))
     return run._replace(diverged_epoch=ended.diverged_epoch, diverged_step=ended.diverged_step, training=ended.training)
@@ -188,7 +189,8 @@ def packed(course: Course, record: Mapping[str, Any]) -> Fit:
     # Of several processes every one gets all members, since none could use those of another.
     run = read(course.run) if course.program.peers.several else course.run
     best, epoch = (run.state.variables, run.epochs) if run.best is None else (run.best, run.best_epoch)
-    counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step, np.zeros_like(run.epochs))
+    dropped = np.zeros_like(run.epochs)
+    counts = (run.epochs, epoch, run.diverged_epoch, run.diverged_step, dropped, run.skipped, run.skipped_step)
     return Fit(
         variables=best,
         state=run.state,
@@ -208,10 +210,8 @@ def progress(
     members = course.run.training.size
     if not course.done:
         return Progress(0, epochs, np.zeros(0), None, members, compile_seconds, 0.0, 0.0, about, since)
-    losses = [
-        np.atleast_2d(values)[:, -1] for name, values in history.items() if name == "loss" or name.endswith("/loss")
-    ]
-    loss = np.sum(losses, 0) if losses else np.full(members, np.nan)
+    found = [np.atleast_2d(values)[:, -1] for values in losses(history).values()]
+    loss = np.sum(found, 0) if found else np.full(members, np.nan)
     validation = np.atleast_2d(history["validation"])[:, -1] if "validation" in history else None
     training = int(read(course.run.training).sum())
     rate = steps / run_seconds

@@ -51,7 +51,8 @@ def fit(
 
     What it gives equals what one `train` gives with the same key. Between chunks of about a second it reports
     progress. A run in which a loss or a parameter stops being finite is rolled back to the end of its last good epoch
-    and ends there, as `status` and a warning say; the other members do not notice.
+    and ends there, as `status` and a warning say; the other members do not notice. `learner.skip_nonfinite` is how to
+    skip such steps instead, or to stop right before the first.
 
     A factory with `hparams` or `seeds` makes it a population: member i trains `factory(**hparams[i])` with
     `jax.random.fold_in(key, seeds[i])`, for every row of the grid and every seed from 0 to seeds − 1.

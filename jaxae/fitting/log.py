@@ -27,6 +27,7 @@ class Log:
         saved    an epoch is on the disk, all of it: epoch, seconds that it took
         failed   an epoch could not be saved: epoch, error
         diverged a member did: member, epoch, step
+        skipped  a member's learner undid steps that were not finite: member, steps (so far), first
         stopped  by a signal: epoch, signal
         ended    epoch
     """

@@ -1,6 +1,6 @@
 """One member of a fit as pure functions: how it begins, goes on for a number of epochs, and ends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.learner.steps import ENDED, SKIPPED, flagged, over_epoch, spoilt_losses
 from jaxae.training import epoch, initialise
-from jaxae.types import Array, Batch, Key, Learner, Score, TrainState, Variables
+from jaxae.types import Array, Batch, Key, Learner, Metrics, Score, TrainState, Variables
 
 __all__ = ["Keys", "Run", "programs"]
 
@@ -20,7 +21,10 @@ NOT_A_STEP = np.uint32(2**32 - 1)
 
 
 class Run(NamedTuple):
-    """One run between two chunks: arrays only."""
+    """One run between two chunks: arrays only.
+
+    `spoilt` is whether a run that trains alone is still to go back to before it diverged.
+    """
 
     state: TrainState
     best: Variables | None
@@ -29,6 +33,9 @@ class Run(NamedTuple):
     epochs: Array
     diverged_epoch: Array
     diverged_step: Array
+    skipped: Array
+    skipped_step: Array
+    spoilt: Array
     training: Array
 
 
@@ -51,9 +58,10 @@ def programs(
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return two pure functions of one member: how it begins, and how it goes on for a number of epochs.
 
-    A member that diverges keeps its last good state. One that trains alone only says where it first saw that it had:
-    whoever drives it lets it go on from the start once more, for the epochs that were good (`course`). To look at all
-    variables after every epoch, and to choose between two states, costs a small model up to a tenth of its time.
+    A member that diverges keeps its last good state: that of the end of its last good epoch, or where its learner undid
+    the bad steps (`learner.skip_nonfinite`) what that kept. One that trains alone only says where it first saw that it
+    had: whoever drives it lets it go on from the start once more, for the epochs that were good (`course`). To look at
+    all variables after every epoch, and to choose between two states, costs a small model up to a tenth of its time.
     """
 
     def begin(own: tuple[Key, dict[str, Array]], data: Batch) -> tuple[Run, Keys]:
@@ -62,7 +70,8 @@ def programs(
         keys = Keys(order_key, step_key, jax.random.fold_in(order_key, NOT_A_STEP))
         zero = jnp.zeros((), jnp.int32)
         best = None if score is None else state.variables
-        run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, jnp.asarray(True))
+        no = jnp.asarray(False)
+        run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, zero, zero, no, ~no)
         return jax.tree.map(_strong, run), keys
 
     def advance(own: tuple[Run, tuple[Keys, dict[str, Array]]], shared: tuple[Batch, Batch | None, Array]) -> Any:
@@ -72,13 +81,13 @@ def programs(
 
         def one(run: Run) -> tuple[Run, dict[str, Array]]:
             state, metrics = epoch(learner, run.state, data, keys.order, keys.step, batch_size=batch_size)
-            row = jax.tree.map(jnp.mean, metrics)
-            step = _bad_loss(run.state, metrics)
+            row = over_epoch(metrics)
+            bad_step = _first(run.state, spoilt_losses(metrics))
             if not alone:
-                step = jnp.where((step == 0) & _spoilt(state), state.step, step)
+                bad_step = jnp.where((bad_step == 0) & _spoilt(state), state.step, bad_step)
             if score is not None and validation is not None:
                 row["validation"] = _mean_score(score, state.variables, validation, keys.validation, state.step)
-            return _judge(run, state, row, step, patience, alone)
+            return _judge(_counted(run, bad_step, metrics), state, row, bad_step, patience, alone)
 
         row = jax.eval_shape(one, run)[1]
         empty = {name: jnp.full((buffer,), jnp.nan, leaf.dtype) for name, leaf in row.items()}
@@ -100,10 +109,13 @@ def programs(
             return i + 1, *body(i, (run, rows))
 
         _, after, rows = jax.lax.while_loop(goes_on, next_one, (jnp.zeros((), jnp.int32), run, empty))
-        spoilt = (after.epochs > run.epochs) & (after.diverged_epoch == 0) & _spoilt(after.state)
+        went_on = (after.epochs > run.epochs) | (after.diverged_epoch > run.diverged_epoch)
+        spoilt = went_on & ~after.spoilt & _spoilt(after.state)
+        unseen = spoilt & (after.diverged_epoch == 0)
         return after._replace(
-            diverged_epoch=jnp.where(spoilt, after.epochs, after.diverged_epoch),
-            diverged_step=jnp.where(spoilt, after.state.step, after.diverged_step),
+            diverged_epoch=jnp.where(unseen, after.epochs, after.diverged_epoch),
+            diverged_step=jnp.where(unseen, after.state.step, after.diverged_step),
+            spoilt=after.spoilt | spoilt,
             training=after.training & ~spoilt,
         ), rows
 
@@ -115,11 +127,9 @@ def _strong(leaf: Array) -> Array:
     return leaf if checks.is_key(leaf) else jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
-def _bad_loss(before: TrainState, metrics: Mapping[str, Array]) -> Array:
-    """Return the first step, counted from 1, with a loss that is not finite, or 0 where all are."""
-    losses = [values for name, values in metrics.items() if name == "loss" or name.endswith("/loss")]
-    bad = ~jnp.isfinite(jnp.stack(losses)).all(0) if losses else jnp.zeros(1, bool)
-    return jnp.where(bad.any(), before.step + 1 + jnp.argmax(bad).astype(jnp.int32), 0)
+def _first(before: TrainState, marked: Array) -> Array:
+    """Return the first step of an epoch that is marked, counted from 1 at the beginning of the run, or 0."""
+    return jnp.where(marked.any(), before.step + 1 + jnp.argmax(marked).astype(jnp.int32), 0)
 
 
 def _spoilt(after: TrainState) -> Array:
@@ -128,16 +138,33 @@ def _spoilt(after: TrainState) -> Array:
     return ~jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all() if floats else jnp.asarray(False)
 
 
+def _counted(run: Run, bad_step: Array, metrics: Metrics) -> Run:
+    """Return the run with the steps that its learner skipped, and told when it has ended by that.
+
+    What comes after the end is skipped too, and does not count; nor do the steps of an epoch that is taken back.
+    """
+    ended_step = _first(run.state, flagged(metrics, ENDED))
+    skipped = flagged(metrics, SKIPPED)
+    steps = run.state.step + 1 + jnp.arange(len(skipped))
+    skipped &= (bad_step == 0) & run.training & ((ended_step == 0) | (steps <= ended_step))
+    return run._replace(
+        diverged_step=jnp.where(run.training, ended_step, run.diverged_step),
+        skipped=run.skipped + skipped.sum(dtype=jnp.int32),
+        skipped_step=jnp.where(run.skipped_step > 0, run.skipped_step, _first(run.state, skipped)),
+    )
+
+
 def _judge(
     run: Run, state: TrainState, row: dict[str, Array], bad_step: Array, patience: int | None, alone: bool
 ) -> tuple[Run, dict[str, Array]]:
     """Return the run after an epoch that ended in `state`, and the epoch's row of the history.
 
-    A run that has ended keeps everything as it is, and one that diverged in this epoch goes back to where it began;
-    alone it has not ended, and does not go back.
+    A run that has ended keeps everything as it is, and one that diverged in this epoch goes back to where it began,
+    unless its learner has done so (then `run` says at which step); alone it has not ended, and does not go back.
     """
     number = run.epochs + 1
-    diverged = run.training & (bad_step > 0)
+    spoilt = run.training & (bad_step > 0)
+    diverged = spoilt | (run.training & (run.diverged_step > 0))
     kept = run.training & ~diverged
     loss = row.get("validation", jnp.asarray(jnp.inf))
     better = kept & (loss < run.best_loss)
@@ -147,14 +174,15 @@ def _judge(
     def choose(which: Array, new: Any, old: Any) -> Any:
         return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
 
-    after = Run(
-        state=state if alone else choose(kept, state, run.state),
+    after = run._replace(
+        state=state if alone else choose(run.training & ~spoilt, state, run.state),
         best=None if run.best is None else choose(better, state.variables, run.best),
         best_loss=jnp.where(better, loss, run.best_loss),
         best_epoch=best_epoch,
         epochs=jnp.where(kept, number, run.epochs),
         diverged_epoch=jnp.where(diverged, number, run.diverged_epoch),
-        diverged_step=jnp.where(diverged, bad_step, run.diverged_step),
+        diverged_step=jnp.where(spoilt, bad_step, run.diverged_step),
+        spoilt=spoilt if alone else run.spoilt,
         training=kept & ~jnp.asarray(waited_enough),
     )
     return after, {name: jnp.where(run.training, value, jnp.nan) for name, value in row.items()}

@@ -18,7 +18,7 @@ from jaxae.hosts import read
 from jaxae.population import DATA
 from jaxae.progress import Progress, printer
 from jaxae.result import Fit
-from jaxae.types import Key
+from jaxae.types import Array, Key
 
 __all__ = ["Watch", "filled_up", "recorded", "warn_of"]
 
@@ -42,6 +42,7 @@ class Watch:
         self._show = printer() if show is True else show or (lambda _: None)
         self.log = Log(log)
         self._diverged: set[int] = set()
+        self._skipped: dict[int, tuple[int, int]] = {}
         self._began = began
         self._compile_seconds = self._run_seconds = 0.0
         self._about = ""
@@ -54,7 +55,7 @@ class Watch:
         self._compile_seconds += now - self._since
         self._since, self._about, self._done = now, about, course.done
         self._first = self._first or course.done
-        self._diverged = set(_diverged(course))
+        self._diverged, self._skipped = set(_diverged(course)), _skipped(course)
         self.log.note(
             "begun",
             about=about,
@@ -74,6 +75,10 @@ class Watch:
         self._since, self._done = now, course.done
         said = progress(course, self._compile_seconds, self._run_seconds, self._steps, self._about, self._first)
         self.log.chunk(said, seconds)
+        before, self._skipped = self._skipped, _skipped(course)
+        for member, (count, first) in self._skipped.items():
+            if before.get(member) != (count, first):
+                self.log.note("skipped", member=member, steps=count, first=first)
         for member, (epoch, step) in _diverged(course).items():
             if member not in self._diverged:
                 self._diverged.add(member)
@@ -91,8 +96,17 @@ class Watch:
 
 def _diverged(course: Course) -> dict[int, tuple[int, int]]:
     """Return the epoch and the step in which members diverged, by member."""
-    epochs, steps = map(np.atleast_1d, read((course.run.diverged_epoch, course.run.diverged_step)))
-    return {int(member): (int(epochs[member]), int(steps[member])) for member in np.flatnonzero(epochs)}
+    return _of_members(course.run.diverged_epoch, course.run.diverged_step)
+
+
+def _skipped(course: Course) -> dict[int, tuple[int, int]]:
+    """Return how many steps were skipped and the first of them, by member."""
+    return _of_members(course.run.skipped, course.run.skipped_step)
+
+
+def _of_members(which: Array, step: Array) -> dict[int, tuple[int, int]]:
+    each, steps = map(np.atleast_1d, read((which, step)))
+    return {int(member): (int(each[member]), int(steps[member])) for member in np.flatnonzero(each)}
 
 
 def recorded(program: Program, key: Key, patience: int | None, lanes: int | None, mesh: Mesh | None) -> dict[str, Any]:
@@ -121,18 +135,22 @@ def filled_up(fitted: Fit, epochs: int) -> Fit:
 
 
 def warn_of(fitted: Fit) -> None:
-    """Say of every member that it diverged, or that no validation of it was a number."""
-    diverged, best_epoch = map(np.atleast_1d, (fitted.status.diverged_epoch, fitted.status.best_epoch))
-    for member in np.flatnonzero((diverged > 0) | (best_epoch == 0)):
+    """Say of every member that it diverged, skipped steps, or that no validation of it was a number."""
+    status = fitted.status
+    diverged, best_epoch, skipped = map(np.atleast_1d, (status.diverged_epoch, status.best_epoch, status.skipped))
+    for member in np.flatnonzero((diverged > 0) | (best_epoch == 0) | (skipped > 0)):
         if fitted.members is None:
             who, how = "the run", fitted.describe()
         else:
             values = ", ".join(f"{name}={column[member]:g}" for name, column in fitted.hparams.items())
             who = f"member {member} ({values or f'seed {np.asarray(fitted.seeds)[member]}'})"
             how = fitted.describe(int(member))
+        advice = "lower the learning rate, clip the gradient, or scale the data"
         if diverged[member]:
-            what = f"{who} {how}; its state before that epoch is kept: lower the learning rate, clip the gradient, or "
-            what += "scale the data"
-        else:
+            kept = "last finite state" if skipped[member] else "state before that epoch"
+            what = f"{who} {how}; its {kept} is kept: {advice}"
+        elif best_epoch[member] == 0:
             what = f"no validation of {who} was finite, so its variables are those before training: look at the score"
+        else:
+            what = f"{who} {how}, since they were not finite: {advice}"
         warnings.warn(what, RuntimeWarning, stacklevel=3)

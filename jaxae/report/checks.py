@@ -21,6 +21,7 @@ __all__ = [
     "generalisation_gap",
     "improved",
     "silent_units",
+    "skipped",
     "within",
 ]
 
@@ -287,6 +288,31 @@ def diverged(statuses: Sequence[str]) -> Check:
         f"({'member' if len(lost) == 1 else 'members'} {listed(lost)}); the others are untouched by it, but settings "
         f"near those are fragile: {advice}.",
     )
+
+
+def skipped(statuses: Sequence[str]) -> Check:
+    """Return whether no member skipped steps.
+
+    Args:
+        statuses: one per member, as in ``metrics.json``; those of members that skipped steps say so after a semicolon.
+
+    Examples:
+        >>> skipped(["trained", "trained; skipped 2 steps, the first step 17"]).passed
+        False
+    """
+    title = "steps that were skipped"
+    found = {member: status.partition("; ")[2] for member, status in enumerate(statuses) if "; skipped" in status}
+    if not found:
+        return Check(title, True, "No step had to be skipped.")
+    named = [f"{'The run' if len(statuses) == 1 else f'Member {member}'} {how}" for member, how in found.items()]
+    if len(named) == 1:
+        said = f"{named[0]}, since they were not finite"
+    else:
+        said = (
+            f"{number(len(found))} of {plural(len(statuses), 'member')} skipped steps that were not finite "
+            f"(members {listed(list(found))})"
+        )
+    return Check(title, False, f"{said}: lower the learning rate or clip gradients.")
 
 
 def improved(losses: ArrayLike, *, steep: float = 0.05) -> Check:

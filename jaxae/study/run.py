@@ -341,8 +341,11 @@ def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]]
     history = single.history
     if "loss" in history:
         found.append(report.checks.improved(history["loss"]))
+    statuses = [member["status"] for member in table]
     if count > 1:
-        found.append(report.checks.diverged([member["status"] for member in table]))
+        found.append(report.checks.diverged(statuses))
+    if any(name.endswith("skipped") for name in history):
+        found.append(report.checks.skipped(statuses))
     write_json(
         folder / "metrics.json",
         {

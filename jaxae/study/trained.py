@@ -260,7 +260,7 @@ def load(folder: str | os.PathLike[str], find: Callable[[str], ModuleType], memb
         fitted = fitted.take(place)
         if fitted.status.diverged_epoch:
             warnings.warn(
-                f"member {member} {fitted.describe()}: what it gives is that of its last good epoch", stacklevel=2
+                f"member {member} {fitted.describe()}: what it gives is that of its last good state", stacklevel=2
             )
     elif member not in (None, 0):
         raise ValueError(f"member is {member}, but {folder} holds a single run: leave it out")
