@@ -8,6 +8,7 @@ from jaxae.data.formats import is_table
 from jaxae.data.images import images
 from jaxae.data.photos import Photos, photos
 from jaxae.data.scaling import Scaling, min_max, pixel_columns, split, standard
+from jaxae.data.shards import Shards, Stored, shards
 from jaxae.data.sources import (
     CONDITIONAL_NOISE,
     PATTERNS,
@@ -36,6 +37,8 @@ __all__ = [
     "Process",
     "Scaling",
     "Series",
+    "Shards",
+    "Stored",
     "Table",
     "anomalies",
     "check_target",
@@ -54,6 +57,7 @@ __all__ = [
     "process",
     "read",
     "series",
+    "shards",
     "split",
     "standard",
     "write",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.data import Shards
 from jaxae.hyperparameters import points
 from jaxae.training import check_run
 from jaxae.types import Array, Batch, Key, Learner, Score
@@ -16,7 +17,7 @@ __all__ = ["arrange", "check"]
 
 
 def check(
-    data: Batch,
+    data: Batch | Shards,
     key: Key,
     epochs: int,
     batch_size: int,
@@ -26,7 +27,17 @@ def check(
 ) -> None:
     """Refuse what no fit can start from: see `fit`."""
     checks.whole("epochs", epochs)
-    check_run(data, key, batch_size)
+    if isinstance(data, Shards):
+        checks.typed_key(key)
+        rows = len(data.x)
+        checks.whole("batch_size", batch_size, high=rows, why=", the number of examples")
+        if batch_size == rows:
+            raise ValueError(
+                f"batch_size is {batch_size}, all rows of the shards, so they must fit into memory anyway: train on "
+                "Batch(x), or in smaller batches"
+            )
+    else:
+        check_run(data, key, batch_size)
     if (validation is None) != (score is None):
         given, other = (
             ("validation", "score=ja.score(model, loss)") if score is None else ("score", "validation=Batch(x)")
@@ -45,7 +56,7 @@ def check(
         raise TypeError(f"validation is {type(validation).__name__}, but must be a Batch: write Batch(x)")
     if validation is not None and not len(validation.x):
         raise ValueError("validation has no rows: give some, or leave it out")
-    for name, batch in (("data", data), ("validation", validation)):
+    for name, batch in (("data", None if isinstance(data, Shards) else data), ("validation", validation)):
         for part, array in batch._asdict().items() if batch is not None else ():
             if array is not None:
                 checks.finite_floats(f"{name}.{part}", np.asarray(array))

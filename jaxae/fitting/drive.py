@@ -11,8 +11,10 @@ from jax.sharding import Mesh
 
 from jaxae import checks
 from jaxae.checkpoint import Keep, Steps
+from jaxae.data import Shards
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
+from jaxae.fitting.pieces import batches_of
 from jaxae.fitting.resume import Saves, identity, resumed
 from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
@@ -26,7 +28,7 @@ __all__ = ["fit"]
 def fit(
     model: Any,
     learner: Learner | Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -57,7 +59,8 @@ def fit(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         learner: what takes the steps, or with `hparams` a factory (**hparams) -> Learner.
-        data: training rows: x (n, ...), cond (n, ...) or None; floating point and finite.
+        data: training rows: x (n, ...), cond (n, ...) or None; floating point and finite. Or rows on disk, from
+            `data.shards`, of which each member reads its own order, to the bits of the same rows in memory.
         key: typed key: it draws the variables and everything random in the run.
         epochs: ≥ 1.
         batch_size: from 1 to n.
@@ -112,7 +115,11 @@ def fit(
     if checkpoint is None and (keep is not None or accept):
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
-    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep)
+    per_epoch = 1
+    if isinstance(data, Shards):
+        batches_of(data, batch_size, 1 if seed is None else min(len(seed), chunk or len(seed)))
+        per_epoch = len(data.x) // batch_size
+    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep, per_epoch)
     watch = Watch(progress, began, log)
     trains = program(
         model,
@@ -166,7 +173,7 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
     """Return the course at its end, saved on the way; or stop it where a signal says so."""
     own = identity(course, record, accept)
     course = resumed(course, steps, own, accept)
-    saves = Saves(steps, own, watch.log, course.done)
+    saves = Saves(steps, own, watch.log, course)
 
     def after(course: Course) -> None:
         watch.after(course)
@@ -175,15 +182,15 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
 
     def stop(course: Course) -> None:
         if told:
-            at = f"{told[0]} stopped the fit after epoch {course.done} of {course.program.epochs}"
-            watch.log.note("stopped", epoch=course.done, signal=told[0])
+            at = f"{told[0]} stopped the fit after epoch {course.epoch:.6g} of {course.program.epochs}"
+            watch.log.note("stopped", epoch=course.epoch, signal=told[0])
             if not saves.last(course):
                 raise OSError(f"{at}, but it could not be saved in {steps.folder}")
             raise Stopped(f"{at}, saved in {steps.folder}: the same call goes on from there")
 
     try:
         with listening() as told:
-            watch.compiled(course, f"on from epoch {course.done}" if course.done else "")
+            watch.compiled(course, f"on from epoch {course.epoch:.6g}" if course.batches else "")
             course = advanced(course, course.program.epochs, after, steps.keep.every)
             saves.last(course)
             stop(course)
