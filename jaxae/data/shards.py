@@ -80,7 +80,7 @@ class Stored:
         ends = np.searchsorted(rows, self._starts)
         held = np.flatnonzero(np.diff(ends))
         self._refuse_changes(held)
-        for number in held:
+        for number in held.tolist():
             first, last = ends[number], ends[number + 1]
             part, own = self._parts[number], rows[first:last] - self._starts[number]
             if part.dtype == out.dtype:
@@ -216,10 +216,8 @@ def _files(given: Paths) -> list[Path]:
 def _opened(
     files: Sequence[Path], columns: Sequence[str] | None, without: Sequence[str], spool: str | os.PathLike[str] | None
 ) -> Stored:
-    if files[0].suffix == ".npy":
-        parts, names = [_mapped(file) for file in files], ()
-    else:
-        parts, names = _unpacked(files, columns, without, spool)
+    mapped = files[0].suffix == ".npy"
+    parts, names = _mapped(files) if mapped else _unpacked(files, columns, without, spool)
     kept = _kept(files[0], parts[0])
     for file, part in zip(files, parts, strict=True):
         if (part.dtype, part.shape[1:]) != (parts[0].dtype, parts[0].shape[1:]):
@@ -231,7 +229,7 @@ def _opened(
         raise ValueError(
             f"{files[0]}{' and the others' * (len(files) > 1)} have no rows, so there is nothing to train on"
         )
-    return Stored(files, parts, kept, names, files[0].suffix == ".npy")
+    return Stored(files, parts, kept, names, mapped)
 
 
 def _said(part: np.ndarray) -> str:
@@ -250,18 +248,22 @@ def _kept(file: Path, part: np.ndarray) -> np.dtype:
     return np.dtype(jax.dtypes.canonicalize_dtype(part.dtype))
 
 
-def _mapped(file: Path) -> np.ndarray:
-    try:
-        found = np.lib.format.open_memmap(file, mode="r")
-    except DAMAGE as error:
-        if "Python objects" in str(error):
-            raise ValueError(f"{file} holds Python objects, which are never loaded; store numbers") from error
-        raise ValueError(
-            f"{file} is no NumPy file that can be mapped: it is damaged, cut short or something else"
-        ) from error
-    if not found.ndim:
-        raise ValueError(f"{file} holds no rows: store one array (rows, ...)")
-    return np.asarray(found)
+def _mapped(files: Sequence[Path]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return the rows of NumPy files, and no names."""
+    parts = []
+    for file in files:
+        try:
+            found = np.lib.format.open_memmap(file, mode="r")
+        except DAMAGE as error:
+            if "Python objects" in str(error):
+                raise ValueError(f"{file} holds Python objects, which are never loaded; store numbers") from error
+            raise ValueError(
+                f"{file} is no NumPy file that can be mapped: it is damaged, cut short or something else"
+            ) from error
+        if not found.ndim:
+            raise ValueError(f"{file} holds no rows: store one array (rows, ...)")
+        parts.append(np.asarray(found))
+    return parts, ()
 
 
 def _unpacked(

@@ -31,10 +31,10 @@ def check(
         checks.typed_key(key)
         rows = len(data.x)
         checks.whole("batch_size", batch_size, high=rows, why=", the number of examples")
-        if batch_size == rows:
+        if batch_size > rows // 2:
             raise ValueError(
-                f"batch_size is {batch_size}, all rows of the shards, so they must fit into memory anyway: train on "
-                "Batch(x), or in smaller batches"
+                f"batch_size is {batch_size} of {rows} rows of the shards, which must fit into memory anyway: train on "
+                "Batch(x), or in batches of at most half of them"
             )
     else:
         check_run(data, key, batch_size)

@@ -74,8 +74,9 @@ class Program(NamedTuple):
         """Rows that tell the shapes: all, or the first of shards."""
         if not isinstance(self.data, Shards):
             return self.data
-        first = (None if part is None else jnp.asarray(part.take(np.zeros(1, int))) for part in self.data[:2])
-        return Batch(*first)
+        x, cond = self.data.x, self.data.cond
+        first = np.zeros(1, int)
+        return Batch(jnp.asarray(x.take(first)), None if cond is None else jnp.asarray(cond.take(first)))
 
 
 class Course(NamedTuple):
@@ -161,10 +162,10 @@ def compiled(course: Course) -> Course:
 
 def arguments(course: Course, count: int = 0, batches: int | None = None) -> tuple[Any, Any]:
     """Return what a program advances: a course by so many epochs; or over shards by nothing, of so many batches."""
-    keys, hyper, validation = course.keys, course.hyper, course.program.validation
-    if not isinstance(course.program.data, Shards):
-        return (course.run, (keys, hyper)), (course.program.data, validation, _whole(count))
-    return (course.run, (keys, hyper, _pieces(course).empty(batches))), (validation, *map(_whole, (0, 0, 0, 0)))
+    keys, hyper, data, validation = course.keys, course.hyper, course.program.data, course.program.validation
+    if not isinstance(data, Shards):
+        return (course.run, (keys, hyper)), (data, validation, _whole(count))
+    return (course.run, (keys, hyper, _pieces(course, data).empty(batches))), (validation, *map(_whole, (0, 0, 0, 0)))
 
 
 def advanced(course: Course, epochs: int, after: Callable[[Course], None], every: int | None = None) -> Course:
@@ -173,7 +174,7 @@ def advanced(course: Course, epochs: int, after: Callable[[Course], None], every
     `after` sees it after every chunk, and a chunk ends at every epoch that is a multiple of `every`.
     """
     if isinstance(course.program.data, Shards):
-        return _streamed(course, epochs, after, every)
+        return _streamed(course, course.program.data, epochs, after, every)
     while course.done < epochs and np.asarray(course.run.training).any():
         left = epochs - course.done if every is None else min(epochs - course.done, every - course.done % every)
         count, began = min(course.length, left), time.perf_counter()
@@ -190,12 +191,11 @@ def _whole(number: int) -> Array:
     return jnp.asarray(number, jnp.int32)
 
 
-def _pieces(course: Course, epochs: int | None = None) -> Pieces:
-    data, order = course.program.data, course.keys.order
-    return Pieces(data, order, batch_size=course.program.batch_size, epochs=epochs or course.program.epochs)
+def _pieces(course: Course, data: Shards, epochs: int = 1) -> Pieces:
+    return Pieces(data, course.keys.order, batch_size=course.program.batch_size, epochs=epochs)
 
 
-def _streamed(course: Course, epochs: int, after: Callable[[Course], None], every: int | None) -> Course:
+def _streamed(course: Course, data: Shards, epochs: int, after: Callable[[Course], None], every: int | None) -> Course:
     """Return what `advanced` does where rows come in pieces; a chunk is some pieces and ends where that is due.
 
     While the device trains on one, the next is on its way to it.
@@ -204,7 +204,7 @@ def _streamed(course: Course, epochs: int, after: Callable[[Course], None], ever
     if course.done >= epochs or not np.asarray(course.run.training).any():
         return course
     began, rows, before = time.perf_counter(), [], course.run.epochs
-    for piece, first, count in _pieces(course, epochs).since(course.batches):
+    for piece, first, count in _pieces(course, data, epochs).since(course.batches):
         since, until = course.within - first, count
         ends = first + count == steps
         own = (course.run, (course.keys, course.hyper, jax.tree.map(jnp.asarray, piece)))

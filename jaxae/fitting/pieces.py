@@ -1,15 +1,16 @@
 """Rows of shards in the order in which they are trained on: read ahead of their use, many batches at a time."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxae.data import Shards
+from jaxae.data import Shards, Stored
 from jaxae.fitting.program import Piece
 from jaxae.training import order
-from jaxae.types import Batch, Key
+from jaxae.types import Array, Batch, Key
 
 __all__ = ["Part", "Pieces", "batches_of"]
 
@@ -18,6 +19,8 @@ AHEAD = 2
 COPIES = AHEAD + 4
 """Pieces in memory at most: read ahead, on the way to the device, waiting there, trained on, and a program's copy."""
 INDEX_BYTES = 4
+LEAST = 2
+"""Batches of a piece: XLA draws the rows of a single one out of the loop over batches, and may then round otherwise."""
 
 
 class Part(NamedTuple):
@@ -26,30 +29,31 @@ class Part(NamedTuple):
     Attributes:
         piece: of every member, where there are several.
         first: the epoch's batch that is its first.
-        count: of its batches; the last piece of an epoch is filled up with nothing.
+        batches: that it has; the last piece of an epoch is filled up with nothing.
     """
 
     piece: Piece
     first: int
-    count: int
+    batches: int
 
 
 def batches_of(data: Shards, batch_size: int, members: int) -> int:
     """Return the batches of a piece: as many as fit into memory, and about equally many in every piece of an epoch.
 
     Raises:
-        ValueError: if not even one fits.
+        ValueError: if not even two fit.
     """
     steps = len(data.x) // batch_size
     row = data.x.row_bytes + (0 if data.cond is None else data.cond.row_bytes) + INDEX_BYTES
-    least = COPIES * row * batch_size * members
-    if least > data.memory:
+    each = COPIES * row * batch_size * members
+    if LEAST * each > data.memory:
         raise ValueError(
             f"memory of the shards is {data.memory} bytes, but batches of {batch_size} rows for {members} "
-            f"member{'s' * (members > 1)} need at least {least}: open them with shards(..., memory={least})"
+            f"member{'s' * (members > 1)} need at least {LEAST * each}: open them with shards(..., "
+            f"memory={LEAST * each})"
         )
-    most = min(data.memory // least, steps)
-    return -(-steps // -(-steps // most))
+    most = min(data.memory // each, steps)
+    return max(LEAST, -(-steps // -(-steps // most)))
 
 
 class Pieces:
@@ -69,8 +73,10 @@ class Pieces:
         """
         self.data, self.batch_size, self.epochs = data, batch_size, epochs
         self.steps = len(data.x) // batch_size
-        self._keys = order_key
-        self._batches = batches_of(data, batch_size, order_key.size)
+        words = np.asarray(jax.random.key_data(order_key))
+        self._impl, self._many = jax.random.key_impl(order_key), bool(order_key.shape)
+        self._words = words if self._many else words[None]
+        self._batches = batches_of(data, batch_size, len(self._words))
         self._per_epoch = -(-self.steps // self._batches)
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -82,39 +88,38 @@ class Pieces:
         first = piece * self._batches
         count = min(self._batches, self.steps - first)
         chosen = self._ordered(epoch)[:, first * self.batch_size : (first + count) * self.batch_size]
-        filled = self._room(self._batches)
+        x, cond, rows = self._room(self._batches)
         for member, own in enumerate(chosen):
             # As they lie on the disk; which of them are a batch is told beside them.
             places = np.argsort(own)
-            for stored, array in zip((self.data.x, self.data.cond), filled.data, strict=True):
-                if stored is not None:
-                    stored.take(own[places], array[member, : len(own)])
-            filled.rows[member].reshape(-1)[places] = np.arange(len(own), dtype=np.int32)
-        return Part(self._shaped(filled), first, count)
+            self.data.x.take(own[places], x[member, : len(own)])
+            if self.data.cond is not None and cond is not None:
+                self.data.cond.take(own[places], cond[member, : len(own)])
+            rows[member].reshape(-1)[places] = np.arange(len(own), dtype=np.int32)
+        return Part(self._piece(x, cond, rows), first, count)
 
     def empty(self, batches: int | None = None) -> Piece:
         """Return a piece of so many batches, by default of as many as all have, with nothing in it."""
-        return self._shaped(self._room(batches or self._batches))
+        return self._piece(*self._room(batches or self._batches))
 
-    def _room(self, batches: int) -> Piece:
-        members, rows = self._keys.size, batches * self.batch_size
-        parts = (
-            None if stored is None else np.empty((members, rows, *stored.shape[1:]), stored.dtype)
-            for stored in (self.data.x, self.data.cond)
-        )
-        return Piece(Batch(*parts), np.zeros((members, batches, self.batch_size), np.int32))
+    def _room(self, batches: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        def room(stored: Stored) -> np.ndarray:
+            return np.empty((len(self._words), batches * self.batch_size, *stored.shape[1:]), stored.dtype)
 
-    def _shaped(self, piece: Piece) -> Piece:
-        return piece if self._keys.shape else jax.tree.map(lambda leaf: leaf[0], piece)
+        cond = None if self.data.cond is None else room(self.data.cond)
+        return room(self.data.x), cond, np.zeros((len(self._words), batches, self.batch_size), np.int32)
+
+    def _piece(self, x: np.ndarray, cond: np.ndarray | None, rows: np.ndarray) -> Piece:
+        piece = Piece(Batch(x, cond), rows)
+        return piece if self._many else jax.tree.map(lambda leaf: leaf[0], piece)
 
     def _ordered(self, epoch: int) -> np.ndarray:
         """Return (members, n) the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
-            keys = self._keys if self._keys.shape else self._keys[None]
             step, n = np.int32(epoch * self.steps), len(self.data.x)
             self._order = None
             # One at a time: to draw one takes several times its memory.
-            self._order = epoch, np.stack([np.asarray(_drawn(keys[i], step, n)) for i in range(len(keys))])
+            self._order = epoch, np.stack([np.asarray(_drawn(own, step, n, self._impl)) for own in self._words])
         return self._order[1]
 
     def since(self, batch: int) -> Iterator[Part]:
@@ -128,4 +133,6 @@ class Pieces:
         yield from found
 
 
-_drawn = jax.jit(order, static_argnums=2)
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _drawn(words: Array, step: Array, n: int, impl: Any) -> Array:
+    return order(jax.random.wrap_key_data(words, impl=impl), step, n)

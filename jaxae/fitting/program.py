@@ -1,5 +1,6 @@
 """One member of a fit as pure functions: how it begins, goes on for a number of epochs, and ends."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -143,7 +144,8 @@ def streams(
         run, keys = start(own, first)
         data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch_size, *leaf.shape[1:]), leaf.dtype), first)
         rows, words = jnp.arange(batch_size), step_words(keys.step, run.state.step, 1)[0]
-        like = jax.eval_shape(step_on, factory(**own[1]), run.state, data, rows, words, keys.step)[1]
+        step = functools.partial(step_on, factory(**own[1]))
+        like = jax.eval_shape(step, run.state, data, rows, words, keys.step)[1]
         metrics = {name: jnp.full((steps, *leaf.shape), jnp.nan, leaf.dtype) for name, leaf in like.items()}
         return run._replace(under_way=Pass(run.state, metrics)), keys
 
