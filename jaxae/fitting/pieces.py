@@ -1,7 +1,7 @@
 """Rows of shards in the order in which they are trained on: read ahead of their use, many batches at a time."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -74,8 +74,10 @@ class Pieces:
         self.data, self.batch_size, self.epochs = data, batch_size, epochs
         self.steps = len(data.x) // batch_size
         words = np.asarray(jax.random.key_data(order_key))
-        self._impl, self._many = jax.random.key_impl(order_key), bool(order_key.shape)
+        self._many = bool(order_key.shape)
         self._words = words if self._many else words[None]
+        like = jax.ShapeDtypeStruct(self._words.shape[1:], words.dtype)
+        self._drawn = _drawing(len(data.x), like, jax.random.key_impl(order_key))
         self._batches = batches_of(data, batch_size, len(self._words))
         self._per_epoch = -(-self.steps // self._batches)
         self._order: tuple[int, np.ndarray] | None = None
@@ -116,10 +118,10 @@ class Pieces:
     def _ordered(self, epoch: int) -> np.ndarray:
         """Return (members, n) the order of an epoch."""
         if self._order is None or self._order[0] != epoch:
-            step, n = np.int32(epoch * self.steps), len(self.data.x)
+            step = np.asarray(epoch * self.steps, np.int32)
             self._order = None
             # One at a time: to draw one takes several times its memory.
-            self._order = epoch, np.stack([np.asarray(_drawn(own, step, n, self._impl)) for own in self._words])
+            self._order = epoch, np.stack([np.asarray(self._drawn(own, step)) for own in self._words])
         return self._order[1]
 
     def since(self, batch: int) -> Iterator[Part]:
@@ -133,6 +135,11 @@ class Pieces:
         yield from found
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _drawn(words: Array, step: Array, n: int, impl: Any) -> Array:
-    return order(jax.random.wrap_key_data(words, impl=impl), step, n)
+@functools.cache
+def _drawing(n: int, words: jax.ShapeDtypeStruct, impl: Any) -> Callable[[np.ndarray, np.ndarray], Array]:
+    """Return (words of a key, step) -> the order of n rows, compiled."""
+
+    def drawn(words: Array, step: Array) -> Array:
+        return order(jax.random.wrap_key_data(words, impl=impl), step, n)
+
+    return jax.jit(drawn).lower(words, jax.ShapeDtypeStruct((), np.int32)).compile()
