@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxae import checks
+from jaxae.data import Shards
 from jaxae.fitting import fit
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, compiled, only, packed, program
@@ -30,7 +31,7 @@ NOT_A_SEED = np.uint32(2**32 - 1)
 def halving(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -55,7 +56,7 @@ def halving(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner; or a Learner, for a search among seeds alone.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key: member i trains with fold_in(key, seeds[i]).
         epochs: that the last members train.
         batch_size: from 1 to n.
@@ -120,7 +121,7 @@ def halving(
 def _halved(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -166,7 +167,7 @@ def _halved(
 def hyperband(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -187,7 +188,7 @@ def hyperband(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key; a bracket draws its points and trains its members with keys of its own.
         epochs: that the last members of every bracket train, ≥ factor.
         batch_size: from 1 to n.
@@ -252,7 +253,7 @@ def hyperband(
 def evolution(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -278,7 +279,7 @@ def evolution(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner. Its optimizer must take them where it steps, as `optax.adam(lr)` does.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key: member i trains with fold_in(key, i), and the exchange has a key of its own.
         epochs: ≥ 2.
         batch_size: from 1 to n.
@@ -374,7 +375,7 @@ def evolution(
 def _prepared(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     key: Key,
     epochs: int,
     batch_size: int,
@@ -406,7 +407,7 @@ def _prepared(
         epochs=epochs,
         batch_size=batch_size,
         patience=None,
-        many=True,
+        members=len(seed),
         mesh=mesh,
         lanes=lanes,
     )

@@ -183,6 +183,16 @@ def test_members_of_a_population_read_orders_of_their_own(tmp_path, optimised, g
     same(fit(data, learner, **given), fit(ja.Batch(ROWS), learner, **given))
 
 
+@pytest.mark.parametrize(
+    ("search", "own"), [(ja.search.halving, {}), (ja.search.evolution, {"every": 2})], ids=["halving", "evolution"]
+)
+def test_a_search_takes_them_too(tmp_path, optimised, search, own):
+    given = {"key": jax.random.key(8), "epochs": 4, "batch_size": BATCH, "hparams": ja.grid(lr=[0.01, 0.03, 0.1, 0.2])}
+    given |= {"lanes": 2, "progress": False, **SCORED, **own}
+    data = stored(tmp_path / "rows", memory=12 * ONE)
+    same(search(LINE, learner, data, **given), search(LINE, learner, ja.Batch(ROWS), **given))
+
+
 def test_what_diverges_goes_back_to_its_last_good_epoch(tmp_path, optimised):
     data = stored(tmp_path / "rows", memory=6 * ONE)
     for given in ({"learner": spoilt(19)}, {"learner": spoilt, "hparams": {"bad": [19, 99]}, "lanes": 2}):

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxae.data import Shards
-from jaxae.fitting.pieces import Pieces
+from jaxae.fitting.pieces import Pieces, batches_of
 from jaxae.fitting.program import Keys, Run, programs, streams
 from jaxae.population import spread
 from jaxae.progress import Progress
@@ -125,13 +125,19 @@ def program(
     epochs: int,
     batch_size: int,
     patience: int | None,
-    many: bool,
+    members: int | None,
     mesh: Mesh | None,
     lanes: int | None,
 ) -> Program:
-    """Return what trains one run, or many."""
+    """Return what trains one run, or so many members at a time.
+
+    Raises:
+        ValueError: if shards have too little memory.
+    """
+    many = members is not None
     validation = jax.tree.map(jnp.asarray, validation)
     if isinstance(data, Shards):
+        batches_of(data, batch_size, members or 1)
         member = streams(model, factory, score, batch_size, len(data.x) // batch_size, patience)
     else:
         data = jax.tree.map(jnp.asarray, data)

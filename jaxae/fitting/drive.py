@@ -14,7 +14,6 @@ from jaxae.checkpoint import Keep, Steps
 from jaxae.data import Shards
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
-from jaxae.fitting.pieces import batches_of
 from jaxae.fitting.resume import Saves, identity, resumed
 from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
@@ -115,12 +114,6 @@ def fit(
     if checkpoint is None and (keep is not None or accept):
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
-    per_epoch = 1
-    if isinstance(data, Shards):
-        batches_of(data, batch_size, 1 if seed is None else min(len(seed), chunk or len(seed)))
-        per_epoch = len(data.x) // batch_size
-    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep, per_epoch)
-    watch = Watch(progress, began, log)
     trains = program(
         model,
         factory,
@@ -130,10 +123,13 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         patience=patience,
-        many=seed is not None,
+        members=None if seed is None else min(len(seed), chunk or len(seed)),
         mesh=mesh,
         lanes=lanes,
     )
+    kept = Keep() if keep is None else keep
+    steps = None if checkpoint is None else Steps(checkpoint, kept, trains.saves_per_epoch)
+    watch = Watch(progress, began, log)
     record = recorded(trains, key, patience, lanes, mesh)
     try:
         if steps is not None:
