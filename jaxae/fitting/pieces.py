@@ -81,6 +81,11 @@ class Pieces:
         self._batches = batches_of(data, batch_size, len(self._words))
         self._per_epoch = -(-self.steps // self._batches)
         self._order: tuple[int, np.ndarray] | None = None
+        # Takes seconds to import, and only fits over shards need it.
+        import grain
+
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
+        self._read = grain.MapDataset.source(self).to_iter_dataset(options)
 
     def __len__(self) -> int:
         return self.epochs * self._per_epoch
@@ -126,11 +131,8 @@ class Pieces:
 
     def since(self, batch: int) -> Iterator[Part]:
         """Yield the pieces from the one on that holds a batch, counted from the first epoch's first, read ahead."""
-        import grain
-
         epoch, within = divmod(batch, self.steps)
-        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
-        found = iter(grain.MapDataset.source(self).to_iter_dataset(options))
+        found = iter(self._read)
         found.set_state({"next_index": epoch * self._per_epoch + within // self._batches})
         yield from found
 
