@@ -83,7 +83,13 @@ def epoch(
 
 
 def order(order_key: Key, step: Array, n: int) -> Array:
-    """Return (n,) int32, the order of the rows in the epoch that begins at a step."""
+    """Return (n,) int32, the order of the rows in the epoch that begins at a step.
+
+    Examples:
+        >>> import jax
+        >>> sorted(order(jax.random.key(0), 0, 4).tolist())
+        [0, 1, 2, 3]
+    """
     return jax.random.permutation(jax.random.fold_in(order_key, step), n)
 
 
@@ -92,6 +98,11 @@ def step_words(step_key: Key, first: Array, steps: int) -> Array:
 
     All at once: one by one they would cost a tenth of the smallest steps. As plain words, since JAX's search for reused
     keys takes those of a mapped loop in a population for used ones.
+
+    Examples:
+        >>> import jax
+        >>> step_words(jax.random.key(0), 3, 5).shape
+        (5, 2)
     """
     return jax.random.key_data(jax.vmap(threefry.fold_in, (None, 0))(step_key, first + jnp.arange(steps)))
 
@@ -108,6 +119,15 @@ def step_on(
         rows: (batch_size,) their numbers.
         words: of the step's key.
         step_key: a key of the kind that the words are of.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> count = Learner(lambda v: (), lambda v, s, batch, key: (v, s, {"sum": batch.x.sum()}))
+        >>> key, rows = jax.random.key(0), jnp.asarray([0, 3])
+        >>> words = step_words(key, 0, 1)[0]
+        >>> state, metrics = step_on(count, start(count, {}), Batch(jnp.arange(4.0)), rows, words, key)
+        >>> state.step.item(), metrics["sum"].item()
+        (1, 3.0)
     """
     own_key = jax.random.wrap_key_data(words, impl=jax.random.key_impl(step_key))
     return _step(learner, state, jax.tree.map(lambda array: array[rows], data), own_key)
