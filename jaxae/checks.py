@@ -19,6 +19,7 @@ __all__ = [
     "is_key",
     "known",
     "nearest",
+    "not_finite",
     "not_negative",
     "positive",
     "same_shape",
@@ -134,14 +135,27 @@ def finite_floats(name: str, array: np.ndarray) -> None:
             "pixels to 0…1"
         )
     kept_as = jax.dtypes.canonicalize_dtype(array.dtype)
-    finite = np.abs(array) <= jnp.finfo(kept_as).max
-    if not finite.all():
-        row, *column = np.argwhere(~finite)[0].tolist()
+    place = not_finite(array, kept_as)
+    if place is not None:
+        row, *column = place
         at = f" and column {', '.join(map(str, column))}" if column else ""
+        count = (~_finite(array, kept_as)).sum()
         raise ValueError(
-            f"{name} holds {array[(row, *column)]} in row {row}{at} (counted from 0), and {(~finite).sum()} values in "
-            f"all that are no finite {kept_as.name}: fill them in or leave those rows out"
+            f"{name} holds {array[place]} in row {row}{at} (counted from 0), and {count} values in all that are no "
+            f"finite {kept_as.name}: fill them in or leave those rows out"
         )
+
+
+def not_finite(array: np.ndarray, kept_as: Any) -> tuple[int, ...] | None:
+    """Return where the first float that is not finite in a dtype lies, or None where all are."""
+    finite = _finite(array, kept_as)
+    return None if finite.all() else tuple(np.argwhere(~finite)[0].tolist())
+
+
+def _finite(array: np.ndarray, kept_as: Any) -> np.ndarray:
+    import jax.numpy as jnp
+
+    return np.abs(array) <= jnp.finfo(kept_as).max
 
 
 def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:

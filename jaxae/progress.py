@@ -17,9 +17,10 @@ class Progress(NamedTuple):
     """Where a fit stands after a chunk.
 
     Attributes:
-        epoch: epochs done by the members that still train.
+        epoch: epochs done by the members that still train, with a part of one where rows come from disk.
         epochs: epochs asked for.
-        loss: (members,) mean loss of the last epoch, NaN for a member that has ended; empty before the first epoch.
+        loss: (members,) mean loss of the last epoch, or of that under way; NaN for a member that has ended; empty
+            before the first.
         validation: (members,) of the last epoch, or None without validation.
         training: members that still train.
         compile_seconds: tracing and compiling, until the first step could run.
@@ -29,7 +30,7 @@ class Progress(NamedTuple):
         since: the epoch that the fit went on from, or 0.
     """
 
-    epoch: int
+    epoch: float
     epochs: int
     loss: np.ndarray
     validation: np.ndarray | None
@@ -38,7 +39,7 @@ class Progress(NamedTuple):
     run_seconds: float
     steps_per_second: float
     about: str = ""
-    since: int = 0
+    since: float = 0
 
     def seconds_left(self) -> float:
         """Return the seconds until the last epoch at the rate so far, NaN before the first epoch."""
@@ -52,7 +53,7 @@ class Progress(NamedTuple):
             what = "one run" if self.training == 1 else f"{self.training} runs"
             said = f"compiled {what} of {self.epochs} epochs as one program in {self.compile_seconds:.1f} s"
             return " · ".join([*about, said])
-        parts = [*about, f"epoch {self.epoch}/{self.epochs}", f"loss {_summary(self.loss)}"]
+        parts = [*about, f"epoch {self.epoch:.6g}/{self.epochs}", f"loss {_summary(self.loss)}"]
         if self.validation is not None:
             parts.append(f"validation {_summary(self.validation)}")
         if len(self.loss) > 1:

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxae import checks
+from jaxae.data import Shards
 from jaxae.fitting import fit
 from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, compiled, only, packed, program
@@ -31,7 +32,7 @@ NOT_A_SEED = np.uint32(2**32 - 1)
 def halving(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -56,7 +57,7 @@ def halving(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner; or a Learner, for a search among seeds alone.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key: member i trains with fold_in(key, seeds[i]).
         epochs: that the last members train.
         batch_size: from 1 to n.
@@ -121,7 +122,7 @@ def halving(
 def _halved(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -167,7 +168,7 @@ def _halved(
 def hyperband(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -188,7 +189,7 @@ def hyperband(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key; a bracket draws its points and trains its members with keys of its own.
         epochs: that the last members of every bracket train, ≥ factor.
         batch_size: from 1 to n.
@@ -253,7 +254,7 @@ def hyperband(
 def evolution(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -279,7 +280,7 @@ def evolution(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         factory: (**hparams) -> Learner. Its optimizer must take them where it steps, as `optax.adam(lr)` does.
-        data: training rows: x (n, ...), cond (n, ...) or None.
+        data: training rows: x (n, ...), cond (n, ...) or None; or rows on disk, from `data.shards`.
         key: typed key: member i trains with fold_in(key, i), and the exchange has a key of its own.
         epochs: ≥ 2.
         batch_size: from 1 to n.
@@ -375,7 +376,7 @@ def evolution(
 def _prepared(
     model: Any,
     factory: Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     key: Key,
     epochs: int,
     batch_size: int,
@@ -413,7 +414,7 @@ def _prepared(
         epochs=epochs,
         batch_size=batch_size,
         patience=None,
-        many=True,
+        members=len(seed),
         mesh=mesh,
         lanes=lanes,
     )

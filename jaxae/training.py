@@ -10,7 +10,7 @@ from jaxae import checks, threefry
 from jaxae.learner.steps import over_epoch
 from jaxae.types import Array, Batch, Key, Learner, Metrics, TrainState, Variables
 
-__all__ = ["check_run", "epoch", "initialise", "run", "start", "train"]
+__all__ = ["check_run", "epoch", "initialise", "order", "run", "start", "step_on", "step_words", "train"]
 
 
 def check_run(data: Batch, key: Key, batch_size: int) -> None:
@@ -71,26 +71,72 @@ def epoch(
     """
     n = len(data.x)
     steps = n // batch_size
-
-    def step(state: TrainState, batch: Batch, own_key: Key) -> tuple[TrainState, Metrics]:
-        variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, own_key)
-        return TrainState(state.step + 1, variables, opt_state), metrics
-
     if batch_size == n:
         # To sort all rows anew would take a tenth of a small model's step, and change nothing.
-        state, metrics = step(state, data, threefry.fold_in(step_key, state.step))
+        state, metrics = _step(learner, state, data, threefry.fold_in(step_key, state.step))
         return state, jax.tree.map(lambda value: jnp.asarray(value)[None], metrics)
-    order = jax.random.permutation(jax.random.fold_in(order_key, state.step), n)
-    # All at once: one by one they would cost a tenth of the smallest steps. As plain words, since JAX's search for
-    # reused keys takes those of a mapped loop in a population for used ones.
-    words = jax.random.key_data(jax.vmap(threefry.fold_in, (None, 0))(step_key, state.step + jnp.arange(steps)))
+    rows = order(order_key, state.step, n)[: steps * batch_size].reshape(steps, batch_size)
 
     def one(state: TrainState, own: tuple[Array, Array]) -> tuple[TrainState, Metrics]:
-        rows, own_words = own
-        own_key = jax.random.wrap_key_data(own_words, impl=jax.random.key_impl(step_key))
-        return step(state, jax.tree.map(lambda array: array[rows], data), own_key)
+        return step_on(learner, state, data, *own, step_key)
 
-    return jax.lax.scan(one, state, (order[: steps * batch_size].reshape(steps, batch_size), words))
+    return jax.lax.scan(one, state, (rows, step_words(step_key, state.step, steps)))
+
+
+def order(order_key: Key, step: Array, n: int) -> Array:
+    """Return (n,) int32, the order of the rows in the epoch that begins at a step.
+
+    Examples:
+        >>> import jax
+        >>> sorted(order(jax.random.key(0), 0, 4).tolist())
+        [0, 1, 2, 3]
+    """
+    return jax.random.permutation(jax.random.fold_in(order_key, step), n)
+
+
+def step_words(step_key: Key, first: Array, steps: int) -> Array:
+    """Return (steps, ...) the words of the keys of so many steps from the first one on.
+
+    All at once: one by one they would cost a tenth of the smallest steps. As plain words, since JAX's search for reused
+    keys takes those of a mapped loop in a population for used ones.
+
+    Examples:
+        >>> import jax
+        >>> step_words(jax.random.key(0), 3, 5).shape
+        (5, 2)
+    """
+    return jax.random.key_data(jax.vmap(threefry.fold_in, (None, 0))(step_key, first + jnp.arange(steps)))
+
+
+def step_on(
+    learner: Learner, state: TrainState, data: Batch, rows: Array, words: Array, step_key: Key
+) -> tuple[TrainState, Metrics]:
+    """Return the state after a step on some rows of the data, and its metrics.
+
+    Args:
+        learner: what takes the step.
+        state: where to go on from.
+        data: in which the rows lie.
+        rows: (batch_size,) their numbers.
+        words: of the step's key.
+        step_key: a key of the kind that the words are of.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> count = Learner(lambda v: (), lambda v, s, batch, key: (v, s, {"sum": batch.x.sum()}))
+        >>> key, rows = jax.random.key(0), jnp.asarray([0, 3])
+        >>> words = step_words(key, 0, 1)[0]
+        >>> state, metrics = step_on(count, start(count, {}), Batch(jnp.arange(4.0)), rows, words, key)
+        >>> state.step.item(), metrics["sum"].item()
+        (1, 3.0)
+    """
+    own_key = jax.random.wrap_key_data(words, impl=jax.random.key_impl(step_key))
+    return _step(learner, state, jax.tree.map(lambda array: array[rows], data), own_key)
+
+
+def _step(learner: Learner, state: TrainState, batch: Batch, own_key: Key) -> tuple[TrainState, Metrics]:
+    variables, opt_state, metrics = learner.step(state.variables, state.opt_state, batch, own_key)
+    return TrainState(state.step + 1, variables, opt_state), metrics
 
 
 def run(

@@ -16,7 +16,7 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, optimised):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(blocks) >= 5
     exec(compile("\n".join(blocks), "README.md", "exec"), {})
-    assert sorted(os.listdir()) == ["ae.safetensors", "denoiser", "denoiser.jsonl", "denoiser.safetensors"]
+    assert sorted(os.listdir()) == ["ae.safetensors", "denoiser", "denoiser.jsonl", "denoiser.safetensors", "digits"]
 
 
 @pytest.mark.parametrize("name", ["recipes", "convolutions", "throughput"])

@@ -16,4 +16,5 @@ ROWS = (
     "across",
     "divergence",
     "full",
+    "larger",
 )

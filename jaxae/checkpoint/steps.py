@@ -1,7 +1,7 @@
 """A fit while it trains, as steps in a folder that Orbax keeps; every array has a checksum, which Orbax's do not.
 
-A step is an epoch at whose end the fit was saved. It appears under its number when all of it is on the disk, whenever
-the process that writes it is killed.
+A step is an epoch at whose end the fit was saved, or a batch of a long one. It appears under its number when all
+of it is on the disk, whenever the process that writes it is killed.
 """
 
 import hashlib
@@ -59,13 +59,14 @@ class Steps:
     Saving goes on in the background, one save at a time; `finished` says when it is over, and how it ended.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: Keep, peers: Peers = ALONE) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: Keep, per_epoch: int = 1, peers: Peers = ALONE) -> None:
         """Look at a folder; nothing is written yet.
 
         Args:
             folder: of a fit that was saved before, or one that is empty or not there; of several processes, one that
                 all of them see.
             keep: which saves stay.
+            per_epoch: places of an epoch at which it can be saved; steps are numbered by them.
             peers: the processes that save together: each what it holds, at the same time.
 
         Raises:
@@ -79,7 +80,7 @@ class Steps:
             checks.whole("every of keep", keep.every)
         if not keep.seconds >= 0:
             raise ValueError(f"seconds of keep is {keep.seconds}, but must be ≥ 0")
-        self.folder, self.keep = Path(os.path.abspath(folder)), keep
+        self.folder, self.keep, self.per_epoch = Path(os.path.abspath(folder)), keep, per_epoch
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder} is a file, but a fit is saved in a folder while it trains: give another path")
         for entry in self.folder.iterdir() if self.folder.exists() else ():
@@ -141,7 +142,7 @@ class Steps:
                 )
                 kept.append(best)
             if self.keep.every is not None:
-                kept.append(policies.EveryNSteps(self.keep.every))
+                kept.append(policies.EveryNSteps(self.keep.every * self.per_epoch))
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(kept),
                 # Or what the best are told by would not be written, and forgotten by the next process.

@@ -8,6 +8,7 @@ from jaxae.data.formats import is_table
 from jaxae.data.images import images
 from jaxae.data.photos import Photos, photos
 from jaxae.data.scaling import Scaling, min_max, pixel_columns, split, standard
+from jaxae.data.shards import Shards, shards
 from jaxae.data.sources import (
     CONDITIONAL_NOISE,
     PATTERNS,
@@ -20,6 +21,7 @@ from jaxae.data.sources import (
     digits,
     process,
 )
+from jaxae.data.stored import Stored
 from jaxae.data.structured import Dictionary, Series, dictionary, series
 from jaxae.data.writing import write_images
 
@@ -36,6 +38,8 @@ __all__ = [
     "Process",
     "Scaling",
     "Series",
+    "Shards",
+    "Stored",
     "Table",
     "anomalies",
     "check_target",
@@ -54,6 +58,7 @@ __all__ = [
     "process",
     "read",
     "series",
+    "shards",
     "split",
     "standard",
     "write",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from jaxae.checks import nearest
 from jaxae.data.formats import Contents, headerless, listed, numbers, opened
 
-__all__ = ["Table", "check_target", "fingerprint", "read", "write"]
+__all__ = ["Table", "check_target", "digest", "fingerprint", "read", "write"]
 
 
 class Table(NamedTuple):
@@ -381,7 +381,13 @@ def fingerprint(array: Any) -> str:
     array = np.asarray(array)
     if array.dtype.hasobject:
         raise TypeError(f"fingerprint takes arrays of numbers; got an array of {array.dtype}")
+    return digest(array.dtype, array.shape, [array])
+
+
+def digest(dtype: np.dtype, shape: Sequence[int], parts: Iterable[np.ndarray]) -> str:
+    """Return the `fingerprint` of an array whose rows come in parts, one after another."""
     # dtype.str alone is the same for bfloat16 and every other two-byte type that NumPy does not know.
-    digest = hashlib.sha256(f"{array.dtype.name} {array.dtype.str} {array.shape} ".encode())
-    digest.update(array.tobytes())
-    return digest.hexdigest()
+    found = hashlib.sha256(f"{dtype.name} {dtype.str} {tuple(shape)} ".encode())
+    for part in parts:
+        found.update(part.tobytes())
+    return found.hexdigest()

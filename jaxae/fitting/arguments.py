@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxae import checks
+from jaxae.data import Shards
 from jaxae.hyperparameters import points
 from jaxae.population import DATA
 from jaxae.training import check_run
@@ -19,7 +20,7 @@ __all__ = ["arrange", "check", "check_mesh"]
 
 
 def check(
-    data: Batch,
+    data: Batch | Shards,
     key: Key,
     epochs: int,
     batch_size: int,
@@ -29,7 +30,17 @@ def check(
 ) -> None:
     """Refuse what no fit can start from: see `fit`."""
     checks.whole("epochs", epochs)
-    check_run(data, key, batch_size)
+    if isinstance(data, Shards):
+        checks.typed_key(key)
+        rows = len(data.x)
+        checks.whole("batch_size", batch_size, high=rows, why=", the number of examples")
+        if batch_size > rows // 2:
+            raise ValueError(
+                f"batch_size is {batch_size} of {rows} rows of the shards, which must fit into memory anyway: train on "
+                "Batch(x), or in batches of at most half of them"
+            )
+    else:
+        check_run(data, key, batch_size)
     if (validation is None) != (score is None):
         given, other = (
             ("validation", "score=ja.score(model, loss)") if score is None else ("score", "validation=Batch(x)")
@@ -48,7 +59,7 @@ def check(
         raise TypeError(f"validation is {type(validation).__name__}, but must be a Batch: write Batch(x)")
     if validation is not None and not len(validation.x):
         raise ValueError("validation has no rows: give some, or leave it out")
-    for name, batch in (("data", data), ("validation", validation)):
+    for name, batch in (("data", None if isinstance(data, Shards) else data), ("validation", validation)):
         for part, array in batch._asdict().items() if batch is not None else ():
             if array is not None:
                 checks.finite_floats(f"{name}.{part}", np.asarray(array))

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from jaxae import checks
 from jaxae.checkpoint import Keep, Steps
+from jaxae.data import Shards
 from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
 from jaxae.fitting.resume import Saves, identity, resumed
@@ -28,7 +29,7 @@ __all__ = ["fit"]
 def fit(
     model: Any,
     learner: Learner | Callable[..., Learner],
-    data: Batch,
+    data: Batch | Shards,
     *,
     key: Key,
     epochs: int,
@@ -60,7 +61,8 @@ def fit(
     Args:
         model: a Linen module, or what `lift` made of an NNX module.
         learner: what takes the steps, or with `hparams` a factory (**hparams) -> Learner.
-        data: training rows: x (n, ...), cond (n, ...) or None; floating point and finite.
+        data: training rows: x (n, ...), cond (n, ...) or None; floating point and finite. Or rows on disk, from
+            `data.shards`, of which each member reads its own order, to the bits of the same rows in memory.
         key: typed key: it draws the variables and everything random in the run.
         epochs: ≥ 1.
         batch_size: from 1 to n.
@@ -118,8 +120,8 @@ def fit(
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
     own = peers(mesh)
-    steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep, own)
-    watch = Watch(progress if own.first else False, began, log if own.first else None)
+    if own.several and isinstance(data, Shards):
+        raise ValueError("the mesh holds devices of several processes, but shards train in one: give a Batch")
     trains = program(
         model,
         factory,
@@ -129,10 +131,13 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         patience=patience,
-        many=seed is not None,
+        members=None if seed is None else min(len(seed), chunk or len(seed)),
         mesh=mesh,
         lanes=lanes,
     )
+    kept = Keep() if keep is None else keep
+    steps = None if checkpoint is None else Steps(checkpoint, kept, trains.saves_per_epoch, own)
+    watch = Watch(progress if own.first else False, began, log if own.first else None)
     record = recorded(trains, key, patience, lanes, mesh)
     own.same(json.dumps([record, {name: np.asarray(column).tolist() for name, column in hyper.items()}]), "fit")
     try:
@@ -175,7 +180,7 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
     peers = course.program.peers
     own = identity(course, record, accept)
     course = resumed(course, steps, own, accept)
-    saves = Saves(steps, own, watch.log, course.done)
+    saves = Saves(steps, own, watch.log, course)
 
     def after(course: Course) -> None:
         watch.after(course)
@@ -185,15 +190,15 @@ def _saved(course: Course, steps: Steps, watch: Watch, record: Mapping[str, Any]
     def stop(course: Course) -> None:
         if peers.any(bool(told)):
             who = told[0] if told else "a signal to another process"
-            at = f"{who} stopped the fit after epoch {course.done} of {course.program.epochs}"
-            watch.log.note("stopped", epoch=course.done, signal=told[0] if told else None)
+            at = f"{who} stopped the fit after epoch {course.epoch:.6g} of {course.program.epochs}"
+            watch.log.note("stopped", epoch=course.epoch, signal=told[0] if told else None)
             if not saves.last(course):
                 raise OSError(f"{at}, but it could not be saved in {steps.folder}")
             raise Stopped(f"{at}, saved in {steps.folder}: the same call goes on from there")
 
     try:
         with listening() as told:
-            watch.compiled(course, f"on from epoch {course.done}" if course.done else "")
+            watch.compiled(course, f"on from epoch {course.epoch:.6g}" if course.batches else "")
             course = advanced(course, course.program.epochs, after, steps.keep.every)
             saves.last(course)
             stop(course)

@@ -23,7 +23,8 @@ class Log:
     Every line has `event` and `time`, seconds since 1970. The events:
 
         begun    a fit begins or goes on: about, epoch, epochs, members, compile_seconds
-        chunk    so many epochs later: epoch, loss, validation, alive, seconds, steps_per_second, memory
+        chunk    so many epochs later, or a part of one where rows come from disk: epoch, loss, validation, alive,
+                 seconds, steps_per_second, memory
         saved    an epoch is on the disk, all of it: epoch, seconds that it took
         failed   an epoch could not be saved: epoch, error
         diverged a member did: member, epoch, step

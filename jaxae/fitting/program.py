@@ -1,5 +1,6 @@
 """One member of a fit as pure functions: how it begins, goes on for a number of epochs, and ends."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,10 +10,10 @@ import numpy as np
 
 from jaxae import checks
 from jaxae.learner.steps import ENDED, SKIPPED, flagged, over_epoch, spoilt_losses
-from jaxae.training import epoch, initialise
+from jaxae.training import epoch, initialise, step_on, step_words
 from jaxae.types import Array, Batch, Key, Learner, Metrics, Score, TrainState, Variables
 
-__all__ = ["Keys", "Run", "programs"]
+__all__ = ["Keys", "Pass", "Piece", "Run", "programs", "streams"]
 
 VALIDATION_ROWS = 1024
 """Validation rows scored together: bounds the memory that a population needs for them."""
@@ -20,10 +21,35 @@ NOT_A_STEP = np.uint32(2**32 - 1)
 """Folded into a key, it gives one that no step gets: steps count from 0 to 2³¹ − 1."""
 
 
+class Pass(NamedTuple):
+    """An epoch under way, where it does not pass at once.
+
+    Attributes:
+        state: after the steps so far; the run's own state is that before the epoch.
+        metrics: {name: (steps,)} of the steps so far.
+    """
+
+    state: TrainState
+    metrics: dict[str, Array]
+
+
+class Piece(NamedTuple):
+    """Some batches of an epoch.
+
+    Attributes:
+        data: their rows, in any order.
+        rows: (batches, batch_size) which of them are a batch.
+    """
+
+    data: Batch
+    rows: Array | np.ndarray
+
+
 class Run(NamedTuple):
     """One run between two chunks: arrays only.
 
-    `spoilt` is whether a run that trains alone is still to go back to before it diverged.
+    `spoilt` is whether a run that trains alone is still to go back to before it diverged; `under_way` is a `Pass` where
+    its rows come in pieces, else None.
     """
 
     state: TrainState
@@ -37,6 +63,7 @@ class Run(NamedTuple):
     skipped_step: Array
     spoilt: Array
     training: Array
+    under_way: Any = None
 
 
 class Keys(NamedTuple):
@@ -81,13 +108,7 @@ def programs(
 
         def one(run: Run) -> tuple[Run, dict[str, Array]]:
             state, metrics = epoch(learner, run.state, data, keys.order, keys.step, batch_size=batch_size)
-            row = over_epoch(metrics)
-            bad_step = _first(run.state, spoilt_losses(metrics))
-            if not alone:
-                bad_step = jnp.where((bad_step == 0) & _spoilt(state), state.step, bad_step)
-            if score is not None and validation is not None:
-                row["validation"] = _mean_score(score, state.variables, validation, keys.validation, state.step)
-            return _judge(_counted(run, bad_step, metrics), state, row, bad_step, patience, alone)
+            return _ended(run, state, metrics, score, validation, keys.validation, patience, alone)
 
         row = jax.eval_shape(one, run)[1]
         empty = {name: jnp.full((buffer,), jnp.nan, leaf.dtype) for name, leaf in row.items()}
@@ -120,6 +141,71 @@ def programs(
         ), rows
 
     return begin, advance
+
+
+def streams(
+    model: Any, factory: Callable[..., Learner], score: Score | None, batch_size: int, steps: int, patience: int | None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return `programs` of a member whose rows come in pieces, which goes on for some batches and not some epochs.
+
+    The loops are those of an epoch in memory, and of unknown length as the outer ones there: so the bits are the same
+    (tests/test_fitting_shards.py).
+    """
+    start, _ = programs(model, factory, score, batch_size, 1, patience, False)
+
+    def begin(own: tuple[Key, dict[str, Array]], first: Batch) -> tuple[Run, Keys]:
+        run, keys = start(own, first)
+        data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch_size, *leaf.shape[1:]), leaf.dtype), first)
+        rows, words = jnp.arange(batch_size), step_words(keys.step, run.state.step, 1)[0]
+        step = functools.partial(step_on, factory(**own[1]))
+        like = jax.eval_shape(step, run.state, data, rows, words, keys.step)[1]
+        metrics = {name: jnp.full((steps, *leaf.shape), jnp.nan, leaf.dtype) for name, leaf in like.items()}
+        return run._replace(under_way=Pass(run.state, metrics)), keys
+
+    def advance(
+        own: tuple[Run, tuple[Keys, dict[str, Array], Piece]],
+        shared: tuple[Batch | None, Array, Array, Array, Array],
+    ) -> tuple[Run, dict[str, Array]]:
+        """Take batches `since` to `until` of a piece whose first is the epoch's `first`, and end it where it `ends`."""
+        run, (keys, hyper, piece) = own
+        validation, first, since, until, ends = shared
+        learner = factory(**hyper)
+        words = step_words(keys.step, run.under_way.state.step - since, len(piece.rows))
+
+        def one(i: Array, carry: Pass) -> Pass:
+            state, new = step_on(learner, carry.state, piece.data, piece.rows[i], words[i], keys.step)
+            return Pass(state, {name: carry.metrics[name].at[first + i].set(value) for name, value in new.items()})
+
+        def end(run: Run) -> tuple[Run, dict[str, Array]]:
+            state, metrics = run.under_way
+            run, row = _ended(run, state, metrics, score, validation, keys.validation, patience, False)
+            return run._replace(under_way=Pass(run.state, metrics)), row
+
+        run = run._replace(under_way=jax.lax.fori_loop(since, until, one, run.under_way))
+        row = {name: jnp.full(leaf.shape, jnp.nan, leaf.dtype) for name, leaf in jax.eval_shape(end, run)[1].items()}
+        return jax.lax.fori_loop(0, ends, lambda _, carry: end(carry[0]), (run, row))
+
+    return begin, advance
+
+
+def _ended(
+    run: Run,
+    state: TrainState,
+    metrics: Metrics,
+    score: Score | None,
+    validation: Batch | None,
+    key: Key,
+    patience: int | None,
+    alone: bool,
+) -> tuple[Run, dict[str, Array]]:
+    """Return the run after an epoch with these metrics that ended in `state`, and the epoch's row of the history."""
+    row = over_epoch(metrics)
+    bad_step = _first(run.state, spoilt_losses(metrics))
+    if not alone:
+        bad_step = jnp.where((bad_step == 0) & _spoilt(state), state.step, bad_step)
+    if score is not None and validation is not None:
+        row["validation"] = _mean_score(score, state.variables, validation, key, state.step)
+    return _judge(_counted(run, bad_step, metrics), state, row, bad_step, patience, alone)
 
 
 def _strong(leaf: Array) -> Array:

@@ -14,7 +14,7 @@ from jax.extend import core
 
 from jaxae import __version__, checks
 from jaxae.checkpoint import DamagedError, Steps
-from jaxae.fitting.course import Course
+from jaxae.fitting.course import Course, arguments
 from jaxae.fitting.log import Log
 from jaxae.fitting.program import Run
 
@@ -40,11 +40,15 @@ class OtherFitError(ValueError):
 class Saves:
     """Saves a course now and then, and says when that fails; a fit goes on without."""
 
-    def __init__(self, steps: Steps, identity: Mapping[str, Any], log: Log, done: int) -> None:
-        """Begin to save a course that stands at an epoch which is saved, or at none."""
+    def __init__(self, steps: Steps, identity: Mapping[str, Any], log: Log, course: Course) -> None:
+        """Begin to save a course that stands where it is saved, or at its beginning."""
         self.steps, self.identity, self.log = steps, identity, log
         self._since = time.perf_counter()
-        self._safe = {done} - {0}
+        self._safe = {_step(course)} - {0}
+
+    def _epoch(self, step: int) -> float:
+        """Return the epochs that a step comes after."""
+        return step / self.steps.per_epoch if step % self.steps.per_epoch else step // self.steps.per_epoch
 
     def after(self, course: Course) -> None:
         """Save a course after a chunk, where it is time to."""
@@ -52,7 +56,7 @@ class Saves:
         waited = time.perf_counter() - self._since >= self.steps.keep.seconds
         saving = self.steps.peers.any(self.steps.saving)
         due = bool(self.steps.peers.of_first(waited and not saving))
-        if due or (every is not None and course.done % every == 0):
+        if due or (every is not None and course.epoch % every == 0):
             self._begin(course)
         elif not saving:
             self.finish()
@@ -60,40 +64,46 @@ class Saves:
     def last(self, course: Course) -> bool:
         """Save a course where it ends, and return whether all of it is on the disk."""
         self.finish()
-        if course.done not in self._safe:
+        if _step(course) not in self._safe:
             self._begin(course)
             self.finish()
-        return course.done in self._safe
+        return _step(course) in self._safe
 
     def _begin(self, course: Course) -> None:
         self.finish()
         self._since = time.perf_counter()
         try:
-            self.steps.save(course.done, named(course), self.identity, _value(course))
+            self.steps.save(_step(course), named(course), self.identity, _value(course))
         except OSError as error:
-            self._failed(error, course.done)
+            self._failed(error, _step(course))
 
     def finish(self) -> None:
         """Wait for what is being written, and say how it ended."""
         try:
-            epoch = self.steps.finished()
+            step = self.steps.finished()
         except OSError as error:
             self._failed(error)
         else:
-            if epoch is not None:
-                self._safe.add(epoch)
-                self.log.note("saved", epoch=epoch, seconds=round(time.perf_counter() - self._since, 3))
+            if step is not None:
+                self._safe.add(step)
+                self.log.note("saved", epoch=self._epoch(step), seconds=round(time.perf_counter() - self._since, 3))
 
-    def _failed(self, error: OSError, epoch: int | None = None) -> None:
+    def _failed(self, error: OSError, step: int | None = None) -> None:
+        epoch = None if step is None else self._epoch(step)
         self.log.note("failed", epoch=epoch, error=str(error))
-        what = "the last save" if epoch is None else f"saving epoch {epoch}"
-        kept = f"epoch {max(self._safe)}" if self._safe else "nothing"
+        what = "the last save" if epoch is None else f"saving epoch {epoch:.6g}"
+        kept = f"epoch {self._epoch(max(self._safe)):.6g}" if self._safe else "nothing"
         warnings.warn(
             f"{what} in {self.steps.folder} failed ({error}); the fit goes on, and what was saved before, {kept}, is "
             "as it was: make room, or give another folder",
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _step(course: Course) -> int:
+    """Return the number that a course is saved under where it stands."""
+    return course.done if course.program.saves_per_epoch == 1 else course.batches
 
 
 def identity(course: Course, record: Mapping[str, Any], accept: Collection[str]) -> dict[str, Any]:
@@ -123,16 +133,13 @@ def identity(course: Course, record: Mapping[str, Any], accept: Collection[str])
 def _fingerprint(course: Course) -> str:
     """Return a digest of what a member computes, from its beginning on: of another model or learner it is another."""
     begin, advance = course.program.member
-    own, shared = (
-        (course.run, (course.keys, course.hyper)),
-        (course.program.data, course.program.validation, jnp.zeros((), jnp.int32)),
-    )
-    own, shared = (jax.tree.map(jax.typeof, tree) for tree in (own, shared))
+    # How many batches of shards come together is no part of it.
+    own, shared = (jax.tree.map(jax.typeof, tree) for tree in arguments(course, batches=1))
     if course.seed is not None:
         own = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), own)
     digest = hashlib.sha256()
     for traced in (
-        jax.make_jaxpr(begin)((own[1][0].order, own[1][1]), shared[0]),
+        jax.make_jaxpr(begin)((own[1][0].order, own[1][1]), jax.tree.map(jax.typeof, course.program.example)),
         jax.make_jaxpr(advance)(own, shared),
     ):
         # Where functions lie in memory is another place in every process.
@@ -204,9 +211,11 @@ def resumed(course: Course, steps: Steps, own: Mapping[str, Any], accept: Collec
 def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept: Collection[str]) -> Course:
     about, path = steps.about(epoch), steps.folder
     _compare(about["record"], own, path, accept)
-    if epoch > course.program.epochs:
+    per_epoch = course.program.saves_per_epoch
+    done, within = divmod(epoch, per_epoch)
+    if epoch > course.program.epochs * per_epoch:
         raise OtherFitError(
-            f"{path} holds a fit of {epoch} epochs, more than the {course.program.epochs} asked for",
+            f"{path} holds a fit of {epoch / per_epoch:.6g} epochs, more than the {course.program.epochs} asked for",
             "give another folder, or at least as many epochs",
         )
     fresh = named(course._replace(history={}))
@@ -240,7 +249,7 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
     if own["data"] != about["record"]["data"]:
         # What was best on other rows says nothing.
         run = run._replace(best_loss=jnp.full_like(run.best_loss, jnp.inf))
-    return course._replace(run=run, history=rows, done=epoch)
+    return course._replace(run=run, history=rows, done=done, within=within)
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:

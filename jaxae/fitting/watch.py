@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxae.data import fingerprint
+from jaxae.data import Stored, fingerprint
 from jaxae.fitting.course import Course, Program, progress
 from jaxae.fitting.log import Log
 from jaxae.hosts import read
@@ -46,33 +46,34 @@ class Watch:
         self._began = began
         self._compile_seconds = self._run_seconds = 0.0
         self._about = ""
-        self._steps = self._done = self._first = 0
+        self._steps = self._done = 0
+        self._first = 0.0
         self._since = began
 
     def compiled(self, course: Course, about: str = "") -> None:
         """Note that a course has begun: what went before was compiling."""
         now = time.perf_counter()
         self._compile_seconds += now - self._since
-        self._since, self._about, self._done = now, about, course.done
-        self._first = self._first or course.done
+        self._since, self._about, self._done = now, about, course.batches
+        self._first = self._first or course.epoch
         self._diverged, self._skipped = set(_diverged(course)), _skipped(course)
         self.log.note(
             "begun",
             about=about,
-            epoch=course.done,
+            epoch=course.epoch,
             epochs=course.program.epochs,
             members=int(np.size(course.run.training)),
             compile_seconds=round(self._compile_seconds, 3),
         )
-        self._show(progress(course._replace(done=0), self._compile_seconds, 0.0, 0, about, self._first))
+        self._show(progress(course._replace(done=0, within=0), self._compile_seconds, 0.0, 0, about, self._first))
 
     def after(self, course: Course) -> None:
         """Note that a course has advanced."""
         now = time.perf_counter()
         seconds = now - self._since
         self._run_seconds += seconds
-        self._steps += (course.done - self._done) * course.program.steps_per_epoch * int(np.size(course.run.training))
-        self._since, self._done = now, course.done
+        self._steps += (course.batches - self._done) * int(np.size(course.run.training))
+        self._since, self._done = now, course.batches
         said = progress(course, self._compile_seconds, self._run_seconds, self._steps, self._about, self._first)
         self.log.chunk(said, seconds)
         before, self._skipped = self._skipped, _skipped(course)
@@ -118,7 +119,10 @@ def recorded(program: Program, key: Key, patience: int | None, lanes: int | None
         "patience": None if patience is None else operator.index(patience),
         "lanes": None if lanes is None else operator.index(lanes),
         "key": np.asarray(jax.random.key_data(key)).tolist(),
-        "data": [fingerprint(np.asarray(leaf)) for leaf in jax.tree.leaves((program.data, program.validation))],
+        "data": [
+            leaf.fingerprint if isinstance(leaf, Stored) else fingerprint(np.asarray(leaf))
+            for leaf in jax.tree.leaves((program.data[:2], program.validation))
+        ],
         "devices": [str(device) for device in (mesh.devices.flat if mesh else jax.devices()[:1])],
         "data_devices": mesh.shape.get(DATA, 1) if mesh else 1,
     }
