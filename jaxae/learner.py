@@ -5,6 +5,7 @@ A `Learner` is a pair of pure functions, so learners compose as optax's gradient
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -41,6 +42,10 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
         **hparams: the loss's hyperparameters; they may be traced.
 
+    Raises:
+        TypeError: if model is no model, or loss no function.
+        ValueError: if the loss has no such hyperparameter.
+
     Examples:
         >>> import jax, jax.numpy as jnp, jaxae as ja
         >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
@@ -50,6 +55,7 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         >>> value.shape, sorted(metrics)
         ((), ['loss'])
     """
+    _check(model, loss, hparams)
     loss = functools.partial(loss, **hparams)
 
     def evaluate(variables: Variables, batch: Batch, key: Key) -> tuple[Array, tuple[Variables, Metrics]]:
@@ -79,6 +85,10 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
         **hparams: the loss's hyperparameters.
 
+    Raises:
+        TypeError: if model is no model, or loss no function.
+        ValueError: if the loss has no such hyperparameter.
+
     Examples:
         >>> import jax, jax.numpy as jnp, jaxae as ja
         >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
@@ -86,6 +96,7 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         >>> ja.score(ae, ja.losses.reconstruction)(ae.init(jax.random.key(0), x), ja.Batch(x)).shape
         (5,)
     """
+    _check(model, loss, hparams)
     loss = functools.partial(loss, **hparams)
 
     def values(variables: Variables, batch: Batch, key: Key | None = None) -> Array:
@@ -94,6 +105,20 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         return result
 
     return values
+
+
+def _check(model: Any, loss: Any, hparams: Mapping[str, Any]) -> None:
+    if not callable(getattr(model, "apply", None)) or isinstance(model, type):
+        given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(
+            f"model is {given}, but must be a Linen module, or what lift makes of an NNX module: "
+            "ja.models.AE(encoder, decoder)"
+        )
+    checks.function("loss", loss, "ja.losses.reconstruction")
+    parameters = inspect.signature(loss).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        named = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+        checks.known("hyperparameter of the loss", hparams, named)
 
 
 def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +157,7 @@ def descend(objective: Objective, tx: optax.GradientTransformation, *, wrt: Coll
         wrt: names of submodules, or None for all.
 
     Raises:
-        TypeError: if wrt is a string, or tx is no gradient transformation.
+        TypeError: if objective is no function, wrt is a string, or tx is no gradient transformation.
         ValueError: when first used, if wrt names no submodule or one that does not exist.
 
     Examples:
@@ -145,6 +170,7 @@ def descend(objective: Objective, tx: optax.GradientTransformation, *, wrt: Coll
         >>> learner.step(variables, learner.init(variables), None, jax.random.key(0))[0]["params"]["w"].tolist()
         [1.0]
     """
+    checks.function("objective", objective, "ja.objective(model, loss)")
     if isinstance(wrt, str):
         raise TypeError(f"wrt is the string {wrt!r}, but must be a tuple of names: write wrt=({wrt!r},)")
     if not isinstance(tx, optax.GradientTransformation):
@@ -179,6 +205,7 @@ def chain(**learners: Learner) -> Learner:
     Metrics are named `<learner>/<metric>`.
 
     Raises:
+        TypeError: for what is no learner.
         ValueError: without learners.
 
     Examples:
@@ -189,6 +216,9 @@ def chain(**learners: Learner) -> Learner:
     """
     if not learners:
         raise ValueError("chain was given no learner: chain(discriminator=..., generator=...)")
+
+    for name, learner in learners.items():
+        _check_learner(name, learner)
 
     def init(variables: Variables) -> dict[str, Any]:
         return {name: learner.init(variables) for name, learner in learners.items()}
@@ -204,11 +234,18 @@ def chain(**learners: Learner) -> Learner:
     return Learner(init, step)
 
 
+def _check_learner(name: str, learner: Any) -> None:
+    if not isinstance(learner, Learner):
+        raise TypeError(
+            f"{name} is {type(learner).__name__}, but must be a Learner: descend(objective(model, loss), tx)"
+        )
+
+
 def repeat(learner: Learner, times: int) -> Learner:
     """Return the learner that takes `times` steps on the same batch, each with its own key; metrics are their means.
 
     Raises:
-        TypeError: if times is not a whole number.
+        TypeError: if learner is no learner, or times is not a whole number.
         ValueError: if times < 1.
 
     Examples:
@@ -218,6 +255,7 @@ def repeat(learner: Learner, times: int) -> Learner:
         >>> float(state), float(metrics["n"])
         (3.0, 1.0)
     """
+    _check_learner("learner", learner)
     checks.whole("times", times)
 
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
@@ -242,6 +280,7 @@ def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Arr
         **schedules: one for each hyperparameter: step -> value, as optax's schedules are.
 
     Raises:
+        TypeError: if factory or a schedule is no function.
         ValueError: without schedules.
 
     Examples:
@@ -257,6 +296,10 @@ def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Arr
     """
     if not schedules:
         raise ValueError("schedule was given no schedule: schedule(factory, beta=optax.linear_schedule(0, 1, 1000))")
+
+    checks.function("factory", factory, "lambda beta: descend(objective(model, loss, beta=beta), tx)")
+    for name, value in schedules.items():
+        checks.function(name, value, "optax.linear_schedule(0, 1, 1000), or optax.constant_schedule(1.0)")
 
     def at(count: Array) -> Learner:
         return factory(**{name: value(count) for name, value in schedules.items()})
@@ -350,6 +393,9 @@ def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:
     Args:
         make: (nnx.Rngs) -> the module, with the methods of its family (`encode`, `decode`, ...).
 
+    Raises:
+        TypeError: if make is a module that was made already, or no function.
+
     Examples:
         >>> import jax
         >>> from flax import nnx
@@ -359,6 +405,12 @@ def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:
         >>> sorted(lift(Linear).init(jax.random.key(0))["params"]["layer"])
         ['bias', 'kernel']
     """
+    if isinstance(make, nnx.Module):
+        raise TypeError(
+            f"make is a finished {type(make).__name__}, but must be a function that makes one: lift(lambda rngs: "
+            f"{type(make).__name__}(..., rngs=rngs))"
+        )
+    checks.function("make", make, "lift(lambda rngs: Network(rngs=rngs))")
     return Lifted(make)
 
 
@@ -415,6 +467,7 @@ def warm_start(model: Any, params: Mapping[str, Any]) -> WarmStart:
         params: by submodule, parameters of the shapes that the model's own have.
 
     Raises:
+        TypeError: if params is no mapping.
         ValueError: when first used, if the model has no such submodule, or one of other shapes.
 
     Examples:
@@ -430,4 +483,9 @@ def warm_start(model: Any, params: Mapping[str, Any]) -> WarmStart:
     References:
         Erhan et al., Why does unsupervised pre-training help deep learning?, 2010.
     """
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"params is {type(params).__name__}, but must be parameters by submodule: "
+            '{"encoder": variables["params"]["encoder"]}'
+        )
     return WarmStart(model, params)

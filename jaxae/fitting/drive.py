@@ -13,7 +13,8 @@ from jaxae import checks
 from jaxae.checkpoint import Keep, Steps
 from jaxae.fitting.arguments import arrange, check
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
-from jaxae.fitting.resume import Saves, identity, resumed
+from jaxae.fitting.rehearsal import rehearse
+from jaxae.fitting.resume import CHANGEABLE, Saves, identity, resumed
 from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.progress import Progress
@@ -112,8 +113,11 @@ def fit(
     if checkpoint is None and (keep is not None or accept):
         name = "keep" if keep is not None else "accept"
         raise ValueError(f"{name} was given without a checkpoint, which it is about: add checkpoint=FOLDER")
+    if isinstance(accept, str):
+        raise TypeError(f"accept is the string {accept!r}, but must be a tuple of names: write accept=({accept!r},)")
+    checks.known("change to accept", accept, CHANGEABLE)
     steps = None if checkpoint is None else Steps(checkpoint, Keep() if keep is None else keep)
-    watch = Watch(progress, began, log)
+    rehearse(model, factory, hyper, data, validation, score, key=key, batch_size=batch_size)
     trains = program(
         model,
         factory,
@@ -127,6 +131,7 @@ def fit(
         mesh=mesh,
         lanes=lanes,
     )
+    watch = Watch(progress, began, log)
     record = recorded(trains, key, patience, lanes, mesh)
     try:
         if steps is not None:
