@@ -1,6 +1,7 @@
 """Many runs as one program: a member is a pure function of a key and hyperparameters, a population is all of them."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -44,15 +45,22 @@ def spread(
         (mapped with a leading axis on every leaf, shared) -> tree with that leading axis on every leaf.
 
     Raises:
-        TypeError, ValueError: if lanes is no whole number ≥ 1, or the mesh has Explicit axes.
+        TypeError, ValueError: if member is no function, lanes no whole number ≥ 1, or mesh no mesh with Auto axes; and
+            when called, if the leaves of mapped have different lengths.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> spread(lambda a, b: a * b)(jnp.arange(3.0), 2.0).tolist()
         [0.0, 2.0, 4.0]
     """
+    checks.function("member", member, "lambda key, lr: ja.train(...)")
     if lanes is not None:
         checks.whole("lanes", lanes)
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
+            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
+        )
     if mesh is not None and any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
         raise ValueError(
             f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
@@ -112,7 +120,12 @@ def spread(
         return made
 
     def members(mapped: Any, shared: Any) -> Any:
-        count = len(jax.tree.leaves(mapped)[0])
+        lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(mapped)}
+        if len(lengths) != 1 or lengths & {(), (0,)}:
+            raise ValueError(
+                f"mapped has leaves of lengths {sorted(lengths)}, but all must have one row per member, at least one"
+            )
+        ((count,),) = lengths
         run, width = program(mapped, shared, -(-count // devices))
         missing = -count % (width * devices)
         if missing:
@@ -233,8 +246,8 @@ def sweep(
         without hparams.
 
     Raises:
-        TypeError, ValueError: for keys that are not typed keys of shape (seeds,), columns of different lengths, and
-            chunk or lanes that are no whole numbers ≥ 1.
+        TypeError, ValueError: for keys that are not typed keys of shape (seeds,), columns of different lengths or of no
+            argument of member, and member, mesh, chunk or lanes that are not as above.
 
     Examples:
         >>> import jax
@@ -243,11 +256,19 @@ def sweep(
         >>> population(jax.random.split(jax.random.key(0), 3), grid(scale=[1.0, 2.0])).shape
         (2, 3)
     """
+    checks.function("member", member, "lambda key, lr: ja.train(...)")
     if chunk is not None:
         checks.whole("chunk", chunk)
     run = spread(lambda pair, _: member(pair[0], **pair[1]), mesh, lanes)
 
+    parameters = inspect.signature(member).parameters.values()
+    named = None
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        named = [parameter.name for parameter in parameters][1:]
+
     def population(keys: Key, hparams: Mapping[str, Array] | None = None) -> Any:
+        if named is not None:
+            checks.known("hyperparameter of the member", hparams or {}, named)
         count = points(hparams or {})
         columns = {name: jnp.asarray(column) for name, column in (hparams or {}).items()}
         seeds = keys.shape[0] if getattr(keys, "shape", ()) else 1
