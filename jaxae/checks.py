@@ -234,11 +234,14 @@ def loss_arguments(model: Any, batch: Any, key: Any, *methods: str) -> None:
 
     Raises:
         TypeError: naming what is missing.
+        ValueError: for a batch without rows, and a key of another shape.
     """
     if not (hasattr(batch, "x") and hasattr(batch, "cond")):
         raise TypeError(f"batch is {type(batch).__name__}, but must be a Batch: write Batch(x)")
     if not getattr(batch.x, "shape", ()):
         raise TypeError(f"x of batch is {type(batch.x).__name__}, but must be an array (n, ...): np.asarray(x)")
+    if batch.x.shape[0] == 0:
+        raise ValueError("batch has no rows, and of none there is no loss: give at least one")
     for name in methods:
         if not callable(getattr(model, name, None)):
             raise TypeError(

@@ -40,12 +40,10 @@ def gaussian(key: Key, x: Array, *, scale: float | Array = 0.1, clip: tuple[floa
     """
     _check(key, x)
     checks.not_negative("scale", scale)
-    noisy = x + scale * jax.random.normal(unrolled(key), x.shape, x.dtype)
-    if clip is None:
-        return noisy
-    if np.shape(clip) != (2,) or not clip[0] < clip[1]:
+    if clip is not None and (np.shape(clip) != (2,) or not clip[0] < clip[1]):
         raise ValueError(f"clip is {clip}, but must be (low, high) with low < high")
-    return jnp.clip(noisy, *clip)
+    noisy = x + scale * jax.random.normal(unrolled(key), x.shape, x.dtype)
+    return noisy if clip is None else jnp.clip(noisy, *clip)
 
 
 def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float = 0.0, high: float = 1.0) -> Array:

@@ -439,3 +439,10 @@ def test_a_loss_says_what_it_cannot_be_taken_of(loss, given, words):
     given = {"model": model, "batch": Batch(jnp.ones((2, 3))), "key": jax.random.key(0)} | given
     with pytest.raises(TypeError, match=words):
         loss(given.pop("model"), given.pop("batch"), given.pop("key"), **given)
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_a_loss_of_no_rows_is_refused(loss):
+    model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z, dense=lambda x, cond: x)
+    with pytest.raises(ValueError, match="batch has no rows"):
+        loss(model, Batch(jnp.ones((0, 3))), None)
