@@ -5,4 +5,4 @@ from pathlib import Path
 __all__ = ["RESULTS", "ROWS"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "reliability.json"
-ROWS = ("kills", "resume", "stops", "files", "divergence", "full", "inputs", "collectives")
+ROWS = ("kills", "resume", "stops", "files", "divergence", "full", "inputs", "collectives", "layouts")

@@ -207,7 +207,6 @@ def _of_numbers() -> list[Refusal]:
         ("draw", {"n": 0}, ("n", "0", "≥ 1")),
         ("draw", {"key": 0}, ("key", "0", "jax.random.key(0)")),
         ("draw", {"lr": [0.1, 0.2]}, ("lr", "[0.1, 0.2]", "uniform, log_uniform")),
-        ("draw", {"lr": ja.hyperparameters.uniform}, ("low", "Array", "finite number")),
         ("hyperparameters.uniform", {"low": 2.0}, ("low", "2", "less than high")),
         ("hyperparameters.uniform", {"high": float("inf")}, ("high", "inf", "finite")),
         ("hyperparameters.uniform", {"low": "0"}, ("low", "'0'", "finite number")),
