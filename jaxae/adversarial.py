@@ -68,6 +68,7 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
         target: the norm asked for, ≥ 0: 1 for a Wasserstein critic, 0 for a zero-centred penalty.
 
     Raises:
+        TypeError: if critic is no function.
         ValueError: if target is negative.
 
     Examples:
@@ -79,6 +80,7 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
         Gulrajani et al., Improved training of Wasserstein GANs, 2017; Mescheder et al., Which training methods for
         GANs do actually converge?, 2018 (target 0).
     """
+    checks.function("critic", critic, "lambda x: model.discriminate(x)")
     checks.not_negative("target", target)
     logits, pull = jax.vjp(critic, x)
     return (_root(per_example(pull(jnp.ones_like(logits))[0] ** 2)) - target) ** 2
@@ -87,6 +89,16 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
 def _root(square: Array) -> Array:
     # sqrt has an infinite slope at 0, which would make NaN of the parameters' gradient.
     return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+
+
+def _check(model: Any, batch: Batch, key: Key, loss: GanLoss, noise: Any) -> None:
+    checks.loss_arguments(model, batch, key, "generate", "discriminate")
+    if not isinstance(loss, GanLoss):
+        raise TypeError(
+            f"loss is {loss!r:.60}, but must be a GanLoss: adversarial.non_saturating, adversarial.hinge, …"
+        )
+    if noise is not None:
+        checks.function("noise", noise, "noise.gaussian")
 
 
 def discriminator(
@@ -118,7 +130,8 @@ def discriminator(
         (n,) loss values; metrics `real` and `fake`, the logits (n,).
 
     Raises:
-        ValueError: if key is None or penalty is negative.
+        TypeError: for arguments that are not as above.
+        ValueError: if key is None, or penalty or target is negative.
 
     References:
         Goodfellow et al., 2014; Sønderby et al., Amortised MAP inference (instance noise), 2017;
@@ -126,7 +139,10 @@ def discriminator(
     """
     if key is None:
         raise ValueError("key is None, but a discriminator's loss needs fakes: give a key")
+    _check(model, batch, key, loss, noise)
+    checks.floats("x of batch", batch.x)
     checks.not_negative("penalty", penalty)
+    checks.not_negative("target", target)
     fake_key, real_noise, fake_noise, mix_key = threefry.split(key, 4)
     x, fakes = batch.x, model.generate(fake_key, len(batch.x), batch.cond)
     if noise is not None:
@@ -164,6 +180,7 @@ def generator(
         (n,) loss values; no metrics.
 
     Raises:
+        TypeError: for arguments that are not as above.
         ValueError: if key is None.
 
     References:
@@ -171,6 +188,7 @@ def generator(
     """
     if key is None:
         raise ValueError("key is None, but a generator's loss needs fakes: give a key")
+    _check(model, batch, key, loss, noise)
     fake_key, noise_key = threefry.split(key)
     fakes = model.generate(fake_key, len(batch.x), batch.cond)
     if noise is not None:
@@ -195,7 +213,7 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
         (n,) in the units of x; no metrics.
 
     Raises:
-        TypeError: if samples is not a whole number.
+        TypeError: if samples is not a whole number, and for arguments that are not as above.
         ValueError: if key is None or samples < 2.
 
     References:
@@ -203,6 +221,7 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
     """
     if key is None:
         raise ValueError("key is None, but the energy score needs generated examples: give a key")
+    checks.loss_arguments(model, batch, key, "generate")
     checks.whole("samples", samples, low=2)
     x = jnp.reshape(batch.x, (len(batch.x), -1))
     cond = None if batch.cond is None else jnp.asarray(batch.cond)[jnp.arange(samples) % len(x)]

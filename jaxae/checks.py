@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "finite",
     "finite_floats",
+    "floats",
     "fraction",
+    "function",
     "is_key",
     "known",
+    "loss_arguments",
     "nearest",
     "not_finite",
     "not_negative",
@@ -26,7 +30,12 @@ __all__ = [
     "settings",
     "typed_key",
     "whole",
+    "within",
 ]
+
+
+ROUNDING = 1e-5
+"""What a value may be outside its range: scaling in float32, and resizing pixels, carry some a little past the end."""
 
 
 def is_key(leaf: Any) -> bool:
@@ -54,6 +63,8 @@ def typed_key(key: Any, shape: tuple[int, ...] = ()) -> None:
 def whole(name: str, value: Any, *, low: int = 1, high: int | None = None, why: str = "") -> None:
     """Refuse anything but a whole number from `low` to `high`.
 
+    A size that an exported program leaves open passes.
+
     Raises:
         TypeError: for a value that is no whole number (a bool is none).
         ValueError: for one out of range.
@@ -63,21 +74,28 @@ def whole(name: str, value: Any, *, low: int = 1, high: int | None = None, why: 
         number = operator.index(value)
     except TypeError:
         number = None
+    if number is None and _open(value):
+        return
     if number is None or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}, but must be {allowed}{why}")
     if number < low or (high is not None and number > high):
         raise ValueError(f"{name} is {number}, but must be {allowed}{why}")
 
 
+def _open(value: Any) -> bool:
+    from jax.export import is_symbolic_dim
+
+    return is_symbolic_dim(value)
+
+
 def fraction(name: str, value: Any, *, open_ends: bool = False) -> None:
     """Refuse a number (or an array with one) outside [0, 1], or outside (0, 1) with `open_ends`.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: naming the value; one between 1 and 100 is answered with the fraction that was likely meant.
     """
-    if _traced(value):
-        return
-    for number in np.asarray(value, float).ravel():
+    for number in _numbers(name, value, "a fraction between 0 and 1" if open_ends else "a fraction from 0 to 1"):
         if 0 < number < 1 if open_ends else 0 <= number <= 1:
             continue
         meant = f": write {number / 100:g} for {number:g} %" if 1 < number <= 100 else ""
@@ -91,11 +109,10 @@ def positive(name: str, value: Any) -> None:
     """Refuse a number (or an array with one) that is not finite and > 0.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: naming the value.
     """
-    if _traced(value):
-        return
-    for number in np.asarray(value, float).ravel():
+    for number in _numbers(name, value, "a finite number > 0"):
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{name} is {number:g}, but must be a finite number > 0")
 
@@ -104,19 +121,85 @@ def not_negative(name: str, value: Any) -> None:
     """Refuse a number (or an array with one) that is not finite and ≥ 0.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: naming the value.
     """
-    if _traced(value):
-        return
-    for number in np.asarray(value, float).ravel():
+    for number in _numbers(name, value, "a finite number ≥ 0"):
         if not (math.isfinite(number) and number >= 0):
             raise ValueError(f"{name} is {number:g}, but must be a finite number ≥ 0")
+
+
+def finite(name: str, value: Any) -> None:
+    """Refuse a number (or an array with one) that is not finite.
+
+    Raises:
+        TypeError: for what is no number.
+        ValueError: naming the value.
+    """
+    for number in _numbers(name, value, "a finite number"):
+        if not math.isfinite(number):
+            raise ValueError(f"{name} is {number:g}, but must be a finite number")
+
+
+def _numbers(name: str, value: Any, allowed: str) -> list[float]:
+    """Return the numbers of a value that is known, or none of a traced one."""
+    if _traced(value):
+        return []
+    # What is no array is no factor of one either: a list times an array is an error of its own.
+    array = np.asarray(None if isinstance(value, list | tuple) or is_key(value) else value)
+    if array.dtype.kind in "OSUcMm":
+        raise TypeError(f"{name} is {' '.join(repr(value).split()):.60}, but must be {allowed}")
+    return array.astype(float).ravel().tolist()
 
 
 def _traced(value: Any) -> bool:
     from jax.core import Tracer
 
     return isinstance(value, Tracer)
+
+
+def floats(name: str, array: Any) -> None:
+    """Refuse an array that holds no floats: its dtype alone is looked at.
+
+    Raises:
+        TypeError: for integers and anything else that is no array of floats.
+    """
+    from jax.dtypes import issubdtype
+
+    dtype = getattr(array, "dtype", None)
+    if dtype is None:
+        raise TypeError(
+            f"{name} is {type(array).__name__}, but must be an array of floats: np.asarray({name}, np.float32)"
+        )
+    if not issubdtype(dtype, np.floating):
+        raise TypeError(
+            f"{name} holds {dtype}, but must hold floats: write {name}.astype(np.float32), and scale pixels to 0…1"
+        )
+
+
+def within(name: str, array: Any, low: float, high: float, advice: str) -> None:
+    """Refuse an array with values outside low…high, where they are known; what rounding adds at the ends passes.
+
+    Raises:
+        ValueError: naming one of the values.
+    """
+    if _traced(array) or not np.size(array) or not getattr(array, "is_fully_addressable", True):
+        return
+    values = np.asarray(array)
+    for value in (float(values.min()), float(values.max())):
+        if not low - ROUNDING <= value <= high + ROUNDING:
+            allowed = f"lie in {low:g}…{high:g}" if math.isfinite(high) else f"be ≥ {low:g}"
+            raise ValueError(f"{name} holds {value:g}, but must {allowed}: {advice}")
+
+
+def function(name: str, value: Any, example: str) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        TypeError: naming the value, with an example of what is allowed.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} is {value!r:.60}, but must be a function: {example}")
 
 
 def finite_floats(name: str, array: np.ndarray) -> None:
@@ -127,13 +210,8 @@ def finite_floats(name: str, array: np.ndarray) -> None:
         ValueError: naming the first row and column that is not finite.
     """
     import jax
-    import jax.numpy as jnp
 
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(
-            f"{name} holds {array.dtype}, but must hold floats: write {name}.astype(np.float32), and scale "
-            "pixels to 0…1"
-        )
+    floats(name, array)
     kept_as = jax.dtypes.canonicalize_dtype(array.dtype)
     place = not_finite(array, kept_as)
     if place is not None:
@@ -156,6 +234,35 @@ def _finite(array: np.ndarray, kept_as: Any) -> np.ndarray:
     import jax.numpy as jnp
 
     return np.abs(array) <= jnp.finfo(kept_as).max
+
+
+def loss_arguments(model: Any, batch: Any, key: Any, *methods: str) -> None:
+    """Refuse what no loss can be taken of.
+
+    Args:
+        model: must have these methods.
+        batch: must have x and cond.
+        key: must be a typed key, or None.
+        methods: their names.
+
+    Raises:
+        TypeError: naming what is missing.
+        ValueError: for a batch without rows, and a key of another shape.
+    """
+    if not (hasattr(batch, "x") and hasattr(batch, "cond")):
+        raise TypeError(f"batch is {type(batch).__name__}, but must be a Batch: write Batch(x)")
+    if not getattr(batch.x, "shape", ()):
+        raise TypeError(f"x of batch is {type(batch.x).__name__}, but must be an array (n, ...): np.asarray(x)")
+    if batch.x.shape[0] == 0:
+        raise ValueError("batch has no rows, and of none there is no loss: give at least one")
+    for name in methods:
+        if not callable(getattr(model, name, None)):
+            raise TypeError(
+                f"model is {type(model).__name__}, which has no {name}, but this loss needs {' and '.join(methods)}: "
+                "take a model of another family, or a loss for this one"
+            )
+    if key is not None:
+        typed_key(key)
 
 
 def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:
@@ -184,7 +291,7 @@ def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     names = list(allowed)
     for name in given:
         if name not in names:
-            exist = ", ".join(nearest(name, names)) or "none"
+            exist = ", ".join(nearest(str(name), names)) or "none"
             raise ValueError(f"there is no {kind} {name!r}; there is: {exist}")
 
 

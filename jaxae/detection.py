@@ -41,6 +41,7 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
         quantile: in (0, 1); 0.95 alarms on about 5 % of normal examples.
 
     Raises:
+        TypeError: if score is no function, or quantile no number.
         ValueError: if quantile is outside (0, 1), if the scores are not (n,) finite numbers, or if there are fewer
             than 1/(1 − quantile) of them, too few to place the quantile.
 
@@ -54,7 +55,8 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
         Laxhammar & Falkman, Conformal prediction for distribution-independent anomaly detection, 2010.
     """
     checks.fraction("quantile", quantile, open_ends=True)
-    scores = score(reference)
+    checks.function("score", score, "lambda x: ja.score(model, loss)(variables, ja.Batch(x))")
+    scores = jnp.asarray(score(reference))
     if scores.ndim != 1:
         raise ValueError(f"the score returned shape {scores.shape}, but must return one number per example, (n,)")
     needed = round(1 / (1 - quantile), 6)  # 1/(1 − 0.9) is more than 10
@@ -63,9 +65,10 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
             f"{len(scores)} reference examples cannot place the quantile {quantile:g}: "
             f"give at least {math.ceil(needed)}"
         )
-    if not bool(jnp.isfinite(scores).all()):
+    finite = np.isfinite(np.asarray(scores))
+    if not finite.all():
         raise ValueError(
-            f"{int((~jnp.isfinite(scores)).sum())} of {len(scores)} reference scores are not finite: "
+            f"{(~finite).sum()} of {len(scores)} reference scores are not finite: "
             "look for NaN in the data or a model that diverged"
         )
     return Detector(score, jnp.quantile(scores, quantile, method="higher"))

@@ -18,11 +18,16 @@ __all__ = ["Normal", "bernoulli", "gaussian", "multinomial", "normal", "per_exam
 def per_example(values: Array) -> Array:
     """Return the sums of (n, ...) values over everything but the first axis, shape (n,).
 
+    Raises:
+        ValueError: for a single number, which has no first axis.
+
     Examples:
         >>> import jax.numpy as jnp
         >>> per_example(jnp.ones((2, 3, 4))).tolist()
         [12.0, 12.0]
     """
+    if not jnp.ndim(values):
+        raise ValueError("values is a single number, but must be (n, ...): values[None] for one example")
     return values.reshape(values.shape[0], -1).sum(-1)
 
 
@@ -31,7 +36,8 @@ class Normal(NamedTuple):
 
     Attributes:
         mean: (n, ...) means.
-        logvar: (n, ...) logarithms of the variances, of the same shape; the methods raise a ValueError for another.
+        logvar: (n, ...) logarithms of the variances, of the same shape. The methods raise a ValueError for another, and
+            a TypeError for fields that hold no floats.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -44,15 +50,16 @@ class Normal(NamedTuple):
 
     def sample(self, key: Key) -> Array:
         """Return mean + exp(logvar / 2)·ε with ε ~ N(0, I): differentiable in both (Kingma & Welling, 2014)."""
-        checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
+        checks.typed_key(key)
+        self._check()
         return self.mean + jnp.exp(0.5 * self.logvar) * jax.random.normal(
             unrolled(key), self.mean.shape, self.mean.dtype
         )
 
     def log_prob(self, x: Array) -> Array:
         """Return the log density of x (n, ...) in nats, shape (n,)."""
+        self._check()
         checks.same_shape("x", x.shape, "mean", self.mean.shape)
-        checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
         (x, mean, logvar), axis = events(x, self.mean, self.logvar)
         deviation = (x - mean) ** 2 * jnp.exp(-logvar)
         return -0.5 * (deviation + logvar + math.log(2 * math.pi)).sum(axis)
@@ -62,14 +69,18 @@ class Normal(NamedTuple):
 
         ½(mean² + exp(logvar) − 1 − logvar), to the last digits near the prior too.
         """
-        checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
+        self._check()
         return _divergence(self.mean, self.logvar)
 
     def kl(self) -> Array:
         """Return KL(self ‖ N(0, I)) in nats, shape (n,)."""
-        checks.same_shape("logvar", self.logvar.shape, "mean", self.mean.shape)
+        self._check()
         (mean, logvar), axis = events(self.mean, self.logvar)
         return _divergence(mean, logvar).sum(axis)
+
+    def _check(self) -> None:
+        checks.floats("mean", self.mean)
+        _check("logvar", self.logvar, "mean", self.mean)
 
 
 def _divergence(mean: Array, logvar: Array) -> Array:
@@ -94,6 +105,7 @@ def squared_error(prediction: Array, x: Array) -> Array:
         x: (n, ...) the target, of the same shape.
 
     Raises:
+        TypeError: if the prediction holds no floats.
         ValueError: if the shapes differ.
 
     Examples:
@@ -101,7 +113,7 @@ def squared_error(prediction: Array, x: Array) -> Array:
         >>> squared_error(jnp.zeros((1, 2)), jnp.ones((1, 2))).tolist()
         [2.0]
     """
-    checks.same_shape("prediction", prediction.shape, "x", x.shape)
+    _check("prediction", prediction, "x", x)
     (prediction, x), axis = events(prediction, x)
     return ((prediction - x) ** 2).sum(axis)
 
@@ -118,6 +130,7 @@ def gaussian(mean: Array, x: Array, *, scale: float | Array = 1.0) -> Array:
         scale: standard deviation, > 0.
 
     Raises:
+        TypeError: if the mean holds no floats, or scale is no number.
         ValueError: if the shapes differ or scale is not positive.
 
     Examples:
@@ -126,6 +139,7 @@ def gaussian(mean: Array, x: Array, *, scale: float | Array = 1.0) -> Array:
         0.9189
     """
     checks.positive("scale", scale)
+    _check("mean", mean, "x", x)
     return -Normal(mean, jnp.broadcast_to(2 * jnp.log(scale), mean.shape)).log_prob(x)
 
 
@@ -137,7 +151,7 @@ def normal(prediction: Normal, x: Array) -> Array:
         x: (n, ...) of the same shape.
 
     Raises:
-        TypeError: if the prediction is not a `Normal`.
+        TypeError: if the prediction is not a `Normal` of floats.
         ValueError: if the shapes differ.
 
     Examples:
@@ -164,14 +178,18 @@ def bernoulli(logits: Array, x: Array) -> Array:
         x: (n, ...) in [0, 1], of the same shape.
 
     Raises:
-        ValueError: if the shapes differ.
+        TypeError: if the logits hold no floats.
+        ValueError: if the shapes differ, or x is known, and not in [0, 1] to rounding: traced values are not looked at.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> round(float(bernoulli(jnp.zeros((1, 1)), jnp.ones((1, 1)))[0]), 4)
         0.6931
     """
-    checks.same_shape("logits", logits.shape, "x", x.shape)
+    _check("logits", logits, "x", x)
+    checks.within(
+        "x", x, 0, 1, "divide pixels by their brightest, x / 255, or take another likelihood for x of any size"
+    )
     (logits, x), axis = events(logits, x)
     # x·softplus(−logits) + (1 − x)·softplus(logits), with one logarithm instead of two. By `where`, not `abs`, both
     # sides of 0 are the same smooth function to any derivative.
@@ -187,7 +205,8 @@ def multinomial(logits: Array, counts: Array) -> Array:
         counts: (n, items), ≥ 0; for implicit feedback 0 or 1.
 
     Raises:
-        ValueError: if the shapes differ.
+        TypeError: if the logits hold no floats.
+        ValueError: if the shapes differ or are not (n, items), or counts are known, and one is negative.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -197,6 +216,16 @@ def multinomial(logits: Array, counts: Array) -> Array:
     References:
         Liang et al., Variational autoencoders for collaborative filtering, 2018.
     """
-    checks.same_shape("logits", logits.shape, "counts", counts.shape)
+    _check("logits", logits, "counts", counts)
+    if logits.ndim != 2:
+        raise ValueError(f"logits has shape {logits.shape}, but must be (n, items): logits[None] for one example")
+    checks.within("counts", counts, 0, math.inf, "count how often each item was seen, 0 where it was not")
     log_coefficient = gammaln(counts.sum(-1) + 1) - gammaln(counts + 1).sum(-1)
     return -log_coefficient - (counts * jax.nn.log_softmax(logits)).sum(-1)
+
+
+def _check(name: str, prediction: Array, other: str, x: Array) -> None:
+    checks.floats(name, prediction)
+    if not prediction.ndim:
+        raise ValueError(f"{name} is a single number, but must be (n, ...): {name}[None] for one example")
+    checks.same_shape(name, prediction.shape, other, jnp.shape(x))

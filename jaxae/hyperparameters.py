@@ -10,7 +10,7 @@ import numpy as np
 from jaxae import checks
 from jaxae.types import Array, Key
 
-__all__ = ["Draw", "choices", "draw", "grid", "integers", "log_uniform", "points", "uniform", "zipped"]
+__all__ = ["Draw", "check_draws", "choices", "draw", "grid", "integers", "log_uniform", "points", "uniform", "zipped"]
 
 Draw = Callable[[Key, int], Array]
 """(key, n) -> n independent values, (n,)."""
@@ -87,25 +87,42 @@ def draw(key: Key, n: int, /, **axes: Draw) -> dict[str, Array]:
     """
     checks.typed_key(key)
     checks.whole("n", n)
-    if not axes:
-        raise ValueError("draw was given no axis: draw(key, 64, rate=log_uniform(1e-4, 1e-2))")
+    check_draws(axes)
     columns = {}
     for (name, axis), own_key in zip(axes.items(), jax.random.split(key, len(axes)), strict=True):
-        if not callable(axis):
-            raise TypeError(
-                f"axis {name} is {axis!r}, but must say how its values are drawn: uniform, log_uniform, integers or "
-                "choices; for given values write grid or zipped"
-            )
         columns[name] = axis(own_key, n)
         if columns[name].shape != (n,):
             raise ValueError(f"axis {name} gave values of shape {columns[name].shape}, but must give ({n},)")
     return columns
 
 
+def check_draws(axes: Mapping[str, Any]) -> None:
+    """Refuse what `draw` cannot draw.
+
+    Raises:
+        TypeError: for what is no mapping, and an axis that is no function.
+        ValueError: without axes.
+    """
+    if not isinstance(axes, Mapping):
+        raise TypeError(
+            f"axes is {type(axes).__name__}, but must say by name how values are drawn: "
+            '{"rate": log_uniform(1e-4, 1e-2)}'
+        )
+    if not axes:
+        raise ValueError("draw was given no axis: draw(key, 64, rate=log_uniform(1e-4, 1e-2))")
+    for name, axis in axes.items():
+        if not callable(axis):
+            raise TypeError(
+                f"axis {name} is {axis!r}, but must say how its values are drawn: uniform, log_uniform, integers or "
+                "choices; for given values write grid or zipped"
+            )
+
+
 def uniform(low: float, high: float) -> Draw:
     """Return draws from low ≤ value < high, all equally likely.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: unless low < high, both finite.
 
     Examples:
@@ -121,6 +138,7 @@ def log_uniform(low: float, high: float) -> Draw:
     """Return draws whose logarithms are uniform: as many between 0.001 and 0.01 as between 0.01 and 0.1.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: unless 0 < low < high, both finite.
 
     Examples:
@@ -174,12 +192,15 @@ def points(hparams: Mapping[str, Any]) -> int:
     """Return the number of points of columns {name: (points,)}, 1 without columns.
 
     Raises:
+        TypeError: for what is no mapping.
         ValueError: for columns of different lengths, empty ones, and what is no column.
 
     Examples:
         >>> points({"beta": [0.5, 1.0, 2.0]}), points({})
         (3, 1)
     """
+    if not isinstance(hparams, Mapping):
+        raise TypeError(f"hparams is {type(hparams).__name__}, but must be columns by name: grid(lr=[1e-3, 1e-2])")
     lengths = {name: np.shape(column) for name, column in hparams.items()}
     if any(len(shape) != 1 or not shape[0] for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise ValueError(
@@ -196,7 +217,7 @@ def _axes(kind: str, axes: Mapping[str, Iterable[Any]]) -> dict[str, np.ndarray]
 
 def _axis(name: str, values: Iterable[Any]) -> np.ndarray:
     """Return the values as an array (n,), or refuse what are no finite numbers."""
-    if np.ndim(values) == 0 and not callable(values):  # type: ignore[arg-type]  # as no axis should be
+    if not (callable(values) or isinstance(values, Iterable)) or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"{name} is {values!r}, but must be several values: [{values!r}]")
     if callable(values):
         raise TypeError(f"{name} says how values are drawn, but given values are needed here: draw(key, n, ...)")
@@ -219,5 +240,7 @@ def _axis(name: str, values: Iterable[Any]) -> np.ndarray:
 
 
 def _ordered(low: float, high: float) -> None:
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"low is {low} and high is {high}, but low must be less than high, and both finite")
+    checks.finite("low", low)
+    checks.finite("high", high)
+    if not low < high:
+        raise ValueError(f"low is {low} and high is {high}, but low must be less than high")

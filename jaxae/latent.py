@@ -102,9 +102,11 @@ def slerp(a: ArrayLike, b: ArrayLike, steps: int) -> Array:
         >>> slerp(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), 3).round(3).tolist()[1]
         [0.7070000171661377, 0.7070000171661377]
     """
+    if np.size(a) < 2:
+        raise ValueError(
+            f"a and b of slerp must be vectors of at least 2 dimensions; got {np.size(a)}; use interpolate"
+        )
     first, last, t = _ends(a, b, steps)
-    if first.size < 2:
-        raise ValueError(f"slerp needs vectors of at least 2 dimensions; got {first.size}; use interpolate")
     lengths = jnp.linalg.norm(first), jnp.linalg.norm(last)
     # A zero vector has no direction: it takes the other's.
     u = _unit(jnp.where(lengths[0] > 0, first, last))
@@ -161,7 +163,8 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Array:
         (k,) bool.
 
     Raises:
-        ValueError: The shape is another, or the threshold below 0.
+        TypeError: The means are not real, or the threshold is no number.
+        ValueError: The shape is another, or the threshold not finite and at least 0.
 
     References:
         Burda, Grosse and Salakhutdinov, Importance weighted autoencoders, 2016.
@@ -173,8 +176,7 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Array:
     (array,) = _floats(means)
     if array.ndim != 2 or len(array) < 2:
         raise ValueError(f"means must be (n, k) with n at least 2; got shape {array.shape}")
-    if threshold < 0:
-        raise ValueError(f"threshold must be at least 0; got {threshold}")
+    checks.not_negative("threshold", threshold)
     return jnp.var(array, axis=0) > threshold
 
 
@@ -229,12 +231,13 @@ def quantise(codes: ArrayLike, bits: int) -> Quantised:
         >>> quantised.levels.tolist(), quantised.codes().tolist()
         ([[0], [0], [1]], [[0.0], [0.0], [1.0]])
     """
-    (array,) = _floats(codes)
     checks.whole("bits", bits, high=16)
+    (array,) = _floats(codes)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"codes must be (n, k), n and k at least 1; got shape {array.shape}")
-    if not bool(jnp.isfinite(array).all()):
-        raise ValueError(f"{int((~jnp.isfinite(array)).sum())} codes are not finite: look at the rows they stand for")
+    lost = int((~np.isfinite(np.asarray(array))).sum())
+    if lost:
+        raise ValueError(f"{lost} codes are not finite: look at the rows they stand for")
     low, high = array.min(axis=0), array.max(axis=0)
     step = (high - low) / (2**bits - 1)
     if not bool(jnp.isfinite(step).all()):
@@ -253,7 +256,8 @@ def tsne(codes: Any, *, seed: int) -> np.ndarray:
         seed: its random state, 0 ≤ seed < 2³².
 
     Raises:
-        ValueError: The shape is another, or there are too few codes.
+        TypeError: `seed` is no integer.
+        ValueError: The shape is another, there are too few codes, one is not finite, or `seed` is out of range.
 
     Example:
         >>> tsne(np.arange(12.0).reshape(6, 2), seed=0).shape
@@ -264,9 +268,11 @@ def tsne(codes: Any, *, seed: int) -> np.ndarray:
     """
     from sklearn.manifold import TSNE
 
+    checks.whole("seed", seed, low=0, high=2**32 - 1)
     array = np.asarray(codes, np.float64)
     if array.ndim != 2 or len(array) < 4:
         raise ValueError(f"codes must be (n, k) with n at least 4; got shape {array.shape}")
+    checks.finite_floats("codes", array)
     start = "pca" if array.shape[1] >= 2 else "random"
     return TSNE(2, init=start, perplexity=min(30.0, (len(array) - 1) / 3), random_state=seed).fit_transform(array)
 
@@ -279,7 +285,8 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
         labels: (n,) at least three groups.
 
     Raises:
-        ValueError: The shapes are others, or there are fewer than three groups or two units.
+        ValueError: The shapes are others, a code is not finite, codes do not vary within any group, or there are fewer
+            than three groups or two units.
 
     Example:
         >>> lda(np.eye(6, 3) + np.arange(6.0)[:, None], [0, 1, 2, 0, 1, 2]).shape
@@ -290,11 +297,16 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    array, groups = np.asarray(codes, np.float64), np.asarray(labels)
+    array = np.asarray(codes, np.float64)
+    # By number: scikit-learn takes fractions for values to predict.
+    groups = np.unique(labels, return_inverse=True)[1]
     if array.ndim != 2 or array.shape[1] < 2 or groups.shape != array.shape[:1]:
         raise ValueError(f"codes must be (n, k ≥ 2) and labels (n,); got shapes {array.shape} and {groups.shape}")
+    checks.finite_floats("codes", array)
     if len(np.unique(groups)) < 3:
         raise ValueError(f"labels hold {len(np.unique(groups))} groups, but a plane needs at least three")
+    if not any(np.ptp(array[groups == group], axis=0).any() for group in np.unique(groups)):
+        raise ValueError("codes are equal within every group of labels, so there is no spread to measure distances by")
     # The eigen solver with shrinkage is defined for units that do not vary too, as collapsed ones.
     return (
         LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2).fit(array, groups).transform(array)

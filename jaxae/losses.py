@@ -46,6 +46,9 @@ def reconstruction(
     Returns:
         (n,) squared units of x (or nats), summed over the example; no metrics.
 
+    Raises:
+        TypeError: for a variational autoencoder, and arguments that are not as above.
+
     Examples:
         >>> import jax.numpy as jnp
         >>> from types import SimpleNamespace
@@ -56,11 +59,19 @@ def reconstruction(
     References:
         Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008.
     """
+    _check(model, batch, key, nll)
+    if noise is not None:
+        checks.function("noise", noise, "noise.gaussian")
     corrupted = batch.x if noise is None or key is None else noise(key, batch.x)
     code = model.encode(corrupted, batch.cond)
     if isinstance(code, Normal):
         raise TypeError("encode returned a Normal, so this is a variational autoencoder: train it with losses.elbo")
     return nll(model.decode(code, batch.cond), batch.x), {}
+
+
+def _check(model: Any, batch: Batch, key: Key | None, nll: Likelihood, *more: str) -> None:
+    checks.loss_arguments(model, batch, key, "encode", "decode", *more)
+    checks.function("nll", nll, "distributions.squared_error")
 
 
 def _posterior(model: Any, batch: Batch) -> Normal:
@@ -100,6 +111,7 @@ def elbo(
         (n,) nats, summed over the example; metrics `nll` and `kl` (n,).
 
     Raises:
+        TypeError: if `encode` returns no `Normal`, and for arguments that are not as above.
         ValueError: if beta or free_bits is negative.
 
     Examples:
@@ -113,6 +125,7 @@ def elbo(
         Kingma & Welling, Auto-encoding variational Bayes, 2014; Higgins et al., beta-VAE, 2017;
         Kingma et al., Improved variational inference with inverse autoregressive flow (free bits), 2016.
     """
+    _check(model, batch, key, nll)
     checks.not_negative("beta", beta)
     checks.not_negative("free_bits", free_bits)
     posterior = _posterior(model, batch)
@@ -138,7 +151,8 @@ def importance_weighted(
         (n,) nats, summed over the example; metric `effective_samples` (n,), from 1 to k.
 
     Raises:
-        TypeError: if samples is not a whole number.
+        TypeError: if `encode` returns no `Normal` or samples is not a whole number, and for arguments that are not as
+            above.
         ValueError: if samples < 1.
 
     Examples:
@@ -151,6 +165,7 @@ def importance_weighted(
     References:
         Burda et al., Importance weighted autoencoders, 2016.
     """
+    _check(model, batch, key, nll)
     checks.whole("samples", samples)
     posterior = _posterior(model, batch)
     prior = Normal(jnp.zeros_like(posterior.mean), jnp.zeros_like(posterior.logvar))
@@ -196,6 +211,7 @@ def sparse(
         (n,) squared units of x (or nats); metrics `error` and `activation` (n,).
 
     Raises:
+        TypeError: for arguments that are not as above.
         ValueError: if rate is outside (0, 1) or weight is negative.
 
     Examples:
@@ -208,7 +224,9 @@ def sparse(
     References:
         Ng, Sparse autoencoder, CS294A lecture notes, 2011.
     """
+    _check(model, batch, key, nll)
     checks.fraction("rate", rate, open_ends=True)
+    _check(model, batch, key, nll)
     checks.not_negative("weight", weight)
     code = model.encode(batch.x, batch.cond)
     error = nll(model.decode(code, batch.cond), batch.x)
@@ -239,6 +257,7 @@ def sparse_l1(
         (n,) squared units of x (or nats); metrics `error` and `activation` (n,), the mean absolute code.
 
     Raises:
+        TypeError: for arguments that are not as above.
         ValueError: if weight is negative.
 
     Examples:
@@ -251,6 +270,7 @@ def sparse_l1(
     References:
         Tibshirani, Regression shrinkage and selection via the lasso, 1996.
     """
+    _check(model, batch, key, nll)
     checks.not_negative("weight", weight)
     code = model.encode(batch.x, batch.cond)
     error = nll(model.decode(code, batch.cond), batch.x)
@@ -284,6 +304,7 @@ def sparse_top_k(
         (n,) squared units of x (or nats); metrics `error` (n,), that of the sparse code.
 
     Raises:
+        TypeError: for arguments that are not as above.
         ValueError: if weight is outside [0, 1].
 
     Examples:
@@ -296,6 +317,7 @@ def sparse_top_k(
     References:
         Makhzani & Frey, k-sparse autoencoders, 2014; Gao et al., Scaling and evaluating sparse autoencoders, 2024.
     """
+    _check(model, batch, key, nll, "dense")
     checks.fraction("weight", weight)
     error = nll(model.decode(model.encode(batch.x, batch.cond), batch.cond), batch.x)
     dense = nll(model.decode(model.dense(batch.x, batch.cond), batch.cond), batch.x)
@@ -327,6 +349,7 @@ def contractive(
         (n,) squared units of x (or nats); metrics `error` and `contraction` (n,).
 
     Raises:
+        TypeError: for arguments that are not as above.
         ValueError: if weight is negative.
 
     Examples:
@@ -339,6 +362,7 @@ def contractive(
     References:
         Rifai et al., Contractive auto-encoders: explicit invariance during feature extraction, 2011.
     """
+    _check(model, batch, key, nll)
     checks.not_negative("weight", weight)
     code, pull = jax.vjp(lambda x: model.encode(x, batch.cond), batch.x)
     units = jnp.eye(code[0].size, dtype=code.dtype).reshape(-1, 1, *code.shape[1:])

@@ -129,7 +129,13 @@ class VAE(nn.Module):
         return conditioned(self.decoder, z, cond)
 
     def sample(self, key: Key, n: int, cond: Array | None = None) -> Any:
-        """Return the parameters of the likelihood for n draws of the prior; with cond (n, ...), one for each row."""
+        """Return the parameters of the likelihood for n draws of the prior; with cond (n, ...), one for each row.
+
+        Raises:
+            TypeError, ValueError: if key is no typed key, or n no whole number ≥ 1.
+        """
+        checks.typed_key(key)
+        checks.whole("n", n)
         return self.decode(jax.random.normal(unrolled(key), (n, self.latent)), cond)
 
     def __call__(self, x: Array, cond: Array | None = None) -> Any:
@@ -171,7 +177,13 @@ class GAN(nn.Module):
         checks.whole("latent", self.latent)
 
     def generate(self, key: Key, n: int, cond: Array | None = None) -> Array:
-        """Return n generated examples (n, ...); with cond (n, ...), one for each row."""
+        """Return n generated examples (n, ...); with cond (n, ...), one for each row.
+
+        Raises:
+            TypeError, ValueError: if key is no typed key, or n no whole number ≥ 1.
+        """
+        checks.typed_key(key)
+        checks.whole("n", n)
         return conditioned(self.generator, jax.random.normal(unrolled(key), (n, self.latent)), cond)
 
     def discriminate(self, x: Array, cond: Array | None = None) -> Array:

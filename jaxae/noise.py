@@ -5,6 +5,7 @@ A rate or scale is an ordinary argument: bind it with `functools.partial(noise.g
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxae import checks
 from jaxae.threefry import unrolled
@@ -26,6 +27,7 @@ def gaussian(key: Key, x: Array, *, scale: float | Array = 0.1, clip: tuple[floa
         (n, ...) noisy examples.
 
     Raises:
+        TypeError: if key is no typed key, or x holds no floats.
         ValueError: if scale is negative or clip is not low < high.
 
     Examples:
@@ -36,14 +38,12 @@ def gaussian(key: Key, x: Array, *, scale: float | Array = 0.1, clip: tuple[floa
     References:
         Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008.
     """
+    _check(key, x)
     checks.not_negative("scale", scale)
-    noisy = x + scale * jax.random.normal(unrolled(key), x.shape, x.dtype)
-    if clip is None:
-        return noisy
-    low, high = clip
-    if not low < high:
+    if clip is not None and (np.shape(clip) != (2,) or not clip[0] < clip[1]):
         raise ValueError(f"clip is {clip}, but must be (low, high) with low < high")
-    return jnp.clip(noisy, low, high)
+    noisy = x + scale * jax.random.normal(unrolled(key), x.shape, x.dtype)
+    return noisy if clip is None else jnp.clip(noisy, *clip)
 
 
 def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float = 0.0, high: float = 1.0) -> Array:
@@ -60,14 +60,18 @@ def salt_and_pepper(key: Key, x: Array, *, rate: float | Array = 0.1, low: float
         (n, ...) noisy examples.
 
     Raises:
-        ValueError: if rate is outside [0, 1].
+        TypeError: if key is no typed key, or x holds no floats.
+        ValueError: if rate is outside [0, 1], or low or high is not finite.
 
     Examples:
         >>> import jax, jax.numpy as jnp
         >>> sorted(set(salt_and_pepper(jax.random.key(0), jnp.full((100,), 0.5), rate=1.0).tolist()))
         [0.0, 1.0]
     """
+    _check(key, x)
     checks.fraction("rate", rate)
+    for name, value in (("low", low), ("high", high)):
+        checks.finite(name, value)
     # Not in the dtype of x: bfloat16 has 128 numbers in [0, 1), too few for a small rate.
     draw = jax.random.uniform(unrolled(key), x.shape)
     return jnp.where(draw < rate / 2, low, jnp.where(draw < rate, high, x))
@@ -85,6 +89,7 @@ def masking(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
         (n, ...) masked examples; what is kept is not rescaled.
 
     Raises:
+        TypeError: if key is no typed key, or x holds no floats.
         ValueError: if rate is outside [0, 1].
 
     Examples:
@@ -95,6 +100,7 @@ def masking(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
     References:
         Vincent et al., Stacked denoising autoencoders, 2010.
     """
+    _check(key, x)
     checks.fraction("rate", rate)
     return jnp.where(jax.random.uniform(unrolled(key), x.shape) < rate, 0, x)
 
@@ -111,6 +117,7 @@ def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
         (n, ...) noisy examples.
 
     Raises:
+        TypeError: if key is no typed key, or x holds no floats.
         ValueError: if rate is outside [0, 1).
 
     Examples:
@@ -121,7 +128,13 @@ def dropout(key: Key, x: Array, *, rate: float | Array = 0.3) -> Array:
     References:
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014.
     """
+    _check(key, x)
     checks.fraction("rate", rate)
     if not isinstance(rate, jax.core.Tracer) and rate == 1:
         raise ValueError("rate is 1, but dropout rescales by 1/(1 − rate): use noise.masking to blank everything")
     return jnp.where(jax.random.uniform(unrolled(key), x.shape) < rate, 0, x / (1 - rate))
+
+
+def _check(key: Key, x: Array) -> None:
+    checks.typed_key(key)
+    checks.floats("x", x)

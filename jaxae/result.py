@@ -134,7 +134,8 @@ class Fit(NamedTuple):
         Steps that were skipped follow: "trained; skipped 2 steps, the first step 17".
 
         Raises:
-            ValueError: for a population without a member, or a single run with one.
+            TypeError: if member is no whole number.
+            ValueError: for a population without a member, a member that does not exist, or a single run with one.
         """
         if (member is None) != (self.members is None):
             raise ValueError(
@@ -142,6 +143,8 @@ class Fit(NamedTuple):
                 if member is None
                 else "this is a single run, which has no members: describe()"
             )
+        if member is not None and self.members is not None:
+            checks.whole("member", member, low=0, high=self.members - 1)
         status = self.status if member is None else jax.tree.map(lambda leaf: leaf[member], self.status)
         count = int(status.skipped)
         skipped = f"; skipped {count} step{'s' * (count > 1)}, the first step {int(status.skipped_step)}"
@@ -167,6 +170,7 @@ def stack(fits: Sequence[Fit]) -> Fit:
             hyperparameters.
 
     Raises:
+        TypeError: for what is no Fit.
         ValueError: for no fits, and where those differ.
 
     Examples:
@@ -177,7 +181,10 @@ def stack(fits: Sequence[Fit]) -> Fit:
         (2, 2)
     """
     if not fits:
-        raise ValueError("there is no fit to stack: give at least one")
+        raise ValueError("fits is empty, so there is no fit to stack: give at least one")
+    for fit in fits:
+        if not isinstance(fit, Fit):
+            raise TypeError(f"fits holds {type(fit).__name__}, but must hold what ja.fit returned")
     populations = [_as_population(fit) for fit in fits]
     epochs = max((values.shape[1] for fit in populations for values in fit.history.values()), default=0)
     populations = [fit._replace(history=_padded(fit.history, epochs)) for fit in populations]

@@ -16,9 +16,10 @@ from jaxae.data import Shards
 from jaxae.fitting import fit
 from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, compiled, only, packed, program
+from jaxae.fitting.rehearsal import rehearse
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.hosts import peers
-from jaxae.hyperparameters import Draw, draw
+from jaxae.hyperparameters import Draw, check_draws, draw
 from jaxae.progress import Progress
 from jaxae.result import Fit, stack
 from jaxae.types import Batch, Key, Learner, Score
@@ -213,7 +214,8 @@ def hyperband(
     """
     checks.whole("factor", factor, low=2)
     checks.whole("epochs", epochs, low=factor, why=", since a bracket trains at least factor epochs")
-    checks.typed_key(key)
+    check(data, key, epochs, batch_size, validation, score, None)
+    check_draws(axes)
     most = int(math.log(epochs, factor) + 1e-9)
     common: dict[str, Any] = {
         "epochs": epochs,
@@ -405,6 +407,7 @@ def _prepared(
             "the mesh holds devices of several processes, but a search trains in one: make a mesh of "
             "jax.local_devices()"
         )
+    rehearse(model, made, hyper, data, validation, score, key=key, batch_size=batch_size)
     trains = program(
         model,
         made,

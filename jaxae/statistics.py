@@ -75,7 +75,7 @@ def bootstrap(
         statistic: (array, axis=) -> the statistic along that axis, as `np.mean` and `np.median` are.
 
     Raises:
-        TypeError: if key is no typed key, or draws no whole number.
+        TypeError: if key is no typed key, draws no whole number, or statistic no function.
         ValueError: for fewer than two values, values that are not finite, and a level outside (0, 1).
 
     Examples:
@@ -92,6 +92,7 @@ def bootstrap(
     values = np.asarray(values, np.float64)
     checks.typed_key(key)
     checks.whole("draws", draws)
+    checks.function("statistic", statistic, "np.median")
     checks.fraction("level", level, open_ends=True)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
@@ -114,7 +115,8 @@ def summaries(values: np.ndarray, hparams: Mapping[str, np.ndarray], key: Key, *
         level: of the intervals of the means.
 
     Raises:
-        ValueError: for columns of another length.
+        TypeError: if key is no typed key, or hparams no mapping.
+        ValueError: for values that are no vector, columns of another length, and a level outside (0, 1).
 
     Examples:
         >>> import jax
@@ -127,6 +129,7 @@ def summaries(values: np.ndarray, hparams: Mapping[str, np.ndarray], key: Key, *
     values = np.asarray(values, np.float64)
     columns = _columns(values, hparams)
     checks.typed_key(key)
+    checks.fraction("level", level, open_ends=True)
     points: dict[tuple[Any, ...], list[int]] = {}
     for member in range(len(values)):
         points.setdefault(tuple(column[member].item() for column in columns.values()), []).append(member)
@@ -161,7 +164,8 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
         hparams: {name: (members,)} numbers or words; those with a single value are left out.
 
     Raises:
-        ValueError: for columns of another length.
+        TypeError: if hparams is no mapping.
+        ValueError: for values that are no vector, and columns of another length.
 
     Examples:
         >>> found = effects(np.array([1.0, 2.0, 3.0, 4.0]), {"lr": np.array([1, 1, 9, 9]), "b": np.array([1, 2, 1, 2])})
@@ -175,10 +179,11 @@ def effects(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, 
     from scipy.stats import rankdata, spearmanr
 
     values = np.asarray(values, np.float64)
+    columns = _columns(values, hparams)
     ranks = rankdata(np.where(np.isfinite(values), values, np.inf))
     total = ((ranks - ranks.mean()) ** 2).sum()
     found = {}
-    for name, column in _columns(values, hparams).items():
+    for name, column in columns.items():
         if len(np.unique(column)) < 2:
             continue
         words = not np.issubdtype(column.dtype, np.number)
@@ -211,6 +216,10 @@ def _groups(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns(values: np.ndarray, hparams: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"values has shape {values.shape}, but must be (members,), at least one: fit.final()")
+    if not isinstance(hparams, Mapping):
+        raise TypeError(f"hparams is {type(hparams).__name__}, but must be columns by name, as fit.hparams is")
     columns = {name: np.asarray(column) for name, column in hparams.items()}
     for name, column in columns.items():
         if column.shape != values.shape:

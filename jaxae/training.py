@@ -1,5 +1,6 @@
 """One run: a pure function of arrays and a key, scanned over epochs and batches."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ def check_run(data: Batch, key: Key, batch_size: int) -> None:
     """Refuse what no run can start from.
 
     Raises:
-        TypeError: if data is no Batch, key no typed key or batch_size no whole number.
+        TypeError: if data is no Batch, x holds no floats, key is no typed key or batch_size no whole number.
         ValueError: if batch_size is not from 1 to n, x and cond differ in length, or a NumPy array is not finite.
     """
     if not isinstance(data, Batch):
@@ -25,6 +26,8 @@ def check_run(data: Batch, key: Key, batch_size: int) -> None:
     for name, array in data._asdict().items():
         if not getattr(array, "shape", ()) and not (name == "cond" and array is None):
             raise TypeError(f"data.{name} is {type(array).__name__}, but must be an array (n, ...): np.asarray({name})")
+        if name == "x":
+            checks.floats("data.x", array)
         if isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.floating):
             # What is on a device already stays there: a run makes no host transfer.
             checks.finite_floats(f"data.{name}", array)
@@ -40,11 +43,26 @@ def check_run(data: Batch, key: Key, batch_size: int) -> None:
 def start(learner: Learner, variables: Variables) -> TrainState:
     """Return the state before the first step.
 
+    Raises:
+        TypeError: if learner is no Learner, or variables no mapping.
+
     Examples:
         >>> start(Learner(lambda variables: (), None), {"params": {}}).step.item()
         0
     """
+    _check_learner(learner)
+    if not isinstance(variables, Mapping):
+        raise TypeError(
+            f"variables is {type(variables).__name__}, but must be collections by name: model.init(key, x, cond)"
+        )
     return TrainState(jnp.zeros((), jnp.int32), variables, learner.init(variables))
+
+
+def _check_learner(learner: Learner) -> None:
+    if not isinstance(learner, Learner):
+        raise TypeError(
+            f"learner is {type(learner).__name__}, but must be a Learner: ja.descend(ja.objective(model, loss), tx)"
+        )
 
 
 def epoch(
@@ -158,7 +176,8 @@ def run(
         the state, and history[name]: (epochs,).
 
     Raises:
-        TypeError: if key is no typed key, or epochs or batch_size is no whole number.
+        TypeError: if key is no typed key, data are no Batch of floats, epochs or batch_size is no whole number, or any
+            other argument is something else.
         ValueError: if epochs or batch_size is out of range, or x and cond differ in length.
 
     Examples:
@@ -169,6 +188,9 @@ def run(
         >>> state.step.item(), history["mean"].tolist()
         (6, [1.0, 1.0, 1.0])
     """
+    _check_learner(learner)
+    if not isinstance(state, TrainState):
+        raise TypeError(f"state is {type(state).__name__}, but must be a TrainState: ja.start(learner, variables)")
     checks.whole("epochs", epochs)
     check_run(data, key, batch_size)
     data = jax.tree.map(jnp.asarray, data)
@@ -189,8 +211,15 @@ def initialise(model: Any, learner: Learner, data: Batch, key: Key) -> tuple[Tra
         learner: what will take the steps.
         data: its first example gives the shapes.
         key: typed key; one half draws the variables, the other is returned.
+
+    Raises:
+        TypeError: if model is no model, learner no Learner, or key no typed key.
     """
     checks.typed_key(key)
+    _check_learner(learner)
+    if not callable(getattr(model, "init", None)) or isinstance(model, type):
+        given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"model is {given}, but must be a Linen module: ja.models.AE(encoder, decoder)")
     init_key, run_key = jax.random.split(key)
     first = jax.tree.map(lambda array: jnp.asarray(array[:1]), data)
     return start(learner, model.init(init_key, *first)), run_key
@@ -213,7 +242,8 @@ def train(
         the state, and history[name]: (epochs,).
 
     Raises:
-        TypeError: if key is no typed key, or epochs or batch_size is no whole number.
+        TypeError: if key is no typed key, data are no Batch of floats, epochs or batch_size is no whole number, or any
+            other argument is something else.
         ValueError: if epochs or batch_size is out of range, or x and cond differ in length.
 
     Examples:
@@ -225,6 +255,7 @@ def train(
         >>> history["loss"].shape, bool(history["loss"][-1] < history["loss"][0])
         ((5,), True)
     """
+    checks.whole("epochs", epochs)
     check_run(data, key, batch_size)
     state, run_key = initialise(model, learner, data, key)
     return run(learner, state, data, run_key, epochs=epochs, batch_size=batch_size)

@@ -359,3 +359,28 @@ def test_the_energy_score_needs_a_key_and_two_draws():
         adversarial.energy_score(echo(), Batch(jnp.ones((3, 2))), None)
     with pytest.raises(ValueError, match="samples is 1"):
         adversarial.energy_score(echo(), Batch(jnp.ones((3, 2))), jax.random.key(0), samples=1)
+
+
+@pytest.mark.parametrize("player", [adversarial.discriminator, adversarial.generator])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"loss": "hinge"}, r"loss is 'hinge', but must be a GanLoss: adversarial\.non_saturating"),
+        ({"noise": 0.1}, r"noise is 0\.1, but must be a function"),
+        ({"model": object()}, "model is object, which has no generate"),
+        ({"key": 3}, r"write jax\.random\.key\(0\)"),
+    ],
+)
+def test_a_player_says_what_it_cannot_play_with(player, given, words):
+    model = SimpleNamespace(generate=lambda key, n, cond: jnp.zeros((n, 2)), discriminate=lambda x, cond: x.sum(-1))
+    given = {"model": model, "key": jax.random.key(0)} | given
+    with pytest.raises(TypeError, match=words):
+        player(given.pop("model"), Batch(jnp.ones((2, 2))), given.pop("key"), **given)
+
+
+def test_a_target_is_looked_at_where_there_is_no_penalty_too():
+    model = SimpleNamespace(generate=lambda key, n, cond: jnp.zeros((n, 2)), discriminate=lambda x, cond: x.sum(-1))
+    with pytest.raises(ValueError, match="target is -1"):
+        adversarial.discriminator(model, Batch(jnp.ones((2, 2))), jax.random.key(0), penalty=0.0, target=-1.0)
+    with pytest.raises(TypeError, match="critic is None"):
+        adversarial.gradient_penalty(None, jnp.ones((2, 2)))

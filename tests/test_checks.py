@@ -55,6 +55,13 @@ def test_what_is_no_whole_number_is_refused(value):
         checks.whole("times", value)
 
 
+def test_a_size_that_an_exported_program_leaves_open_passes():
+    (n,) = jax.export.symbolic_shape("n")
+    checks.whole("n", n)
+    exported = jax.export.export(jax.jit(lambda x: checks.whole("n", x.shape[0])))
+    exported(jax.ShapeDtypeStruct((n,), np.float32))
+
+
 def test_a_traced_number_is_no_whole_number():
     with pytest.raises(TypeError, match="times is"):
         jax.jit(lambda times: checks.whole("times", times))(3)
@@ -126,6 +133,68 @@ def test_zero_is_not_negative_but_not_positive():
 def test_a_traced_number_passes(check):
     jax.jit(lambda value: check("value", value))(-7.0)
     jax.vmap(lambda value: check("value", value))(jnp.array([-7.0, np.nan]))
+
+
+@pytest.mark.parametrize("check", [*RANGES, checks.finite])
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], jax.random.key(0), np.datetime64("2024-01-01"), 1j, object()])
+def test_what_is_no_number_is_refused(check, value):
+    with pytest.raises(TypeError, match=r"rate is .*, but must be a (finite number|fraction)"):
+        check("rate", value)
+
+
+def test_finite_passes_whatever_is():
+    checks.finite("low", -3)
+    checks.finite("low", jnp.asarray([1.0, -1.0], jnp.bfloat16))
+    for value in (np.nan, np.inf, np.array([0.0, -np.inf])):
+        with pytest.raises(ValueError, match=r"low is .*finite number$"):
+            checks.finite("low", value)
+
+
+# arrays
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, jnp.bfloat16])
+def test_floats_of_any_width_pass(dtype):
+    checks.floats("x", np.zeros(2, dtype))
+    checks.floats("x", jnp.zeros(2, jnp.bfloat16))
+    jax.jit(lambda x: checks.floats("x", x))(np.float32(1))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.zeros(2, np.uint8), r"x holds uint8.*x\.astype\(np\.float32\)"),
+        (np.zeros(2, bool), "x holds bool"),
+        (jnp.zeros(2, complex), "x holds complex64"),
+        ([0.5], r"x is list.*np\.asarray\(x, np\.float32\)"),
+        (None, "x is NoneType"),
+    ],
+)
+def test_what_holds_no_floats_is_refused(given, words):
+    with pytest.raises(TypeError, match=words):
+        checks.floats("x", given)
+
+
+def test_both_ends_of_a_range_and_what_rounding_adds_pass():
+    for x in (np.array([0.0, 1.0]), jnp.array([0.0, 1.0], jnp.bfloat16), np.float32([-2e-6, 1 + 2e-6]), np.zeros(0)):
+        checks.within("x", x, 0, 1, "")
+    checks.within("counts", np.array([0, 10**6]), 0, np.inf, "")
+    jax.jit(lambda x: checks.within("x", x, 0, 1, ""))(np.float32([255]))
+
+
+@pytest.mark.parametrize("x", [[0.5, 255.0], [-0.1, 0.5], [0.5, np.nan], [np.inf, 0.5]])
+def test_what_is_known_to_be_outside_is_refused(x):
+    for array in (np.array(x), jnp.array(x)):
+        with pytest.raises(ValueError, match=r"x holds (255|-0\.1|nan|inf), but must lie in 0…1: divide"):
+            checks.within("x", array, 0, 1, "divide")
+    with pytest.raises(ValueError, match="counts holds -1, but must be ≥ 0: count"):
+        checks.within("counts", np.array([-1, 3]), 0, np.inf, "count")
+
+
+def test_a_function_passes_and_a_word_is_refused():
+    checks.function("activation", jnp.tanh, "tanh")
+    with pytest.raises(TypeError, match=r"activation is 'relu', but must be a function: flax\.linen\.relu"):
+        checks.function("activation", "relu", "flax.linen.relu")
 
 
 # shapes and names

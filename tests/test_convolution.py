@@ -902,3 +902,17 @@ def test_a_kernel_larger_than_the_image_is_refused():
         convolve_transposed(jnp.ones((N, 2, 9, 1)), jnp.ones((4, 4, 1, 1)), padding=0)
     assert strided((9, 6), 8, 1, 1).small == (4, 1)
     assert transposed((2, 9), 4, 1, ((1, 1), 0)).large == (1, 6)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ((2.5, 2, 1), TypeError, r"kernel is 2\.5"),
+        ((3, 0, 1), ValueError, "stride is 0"),
+        ((3, 2, -1), ValueError, "padding is -1"),
+        ((3, 2, 1, 2), ValueError, "output_padding is 2, but must be a whole number from 0 to 1, less than the stride"),
+    ],
+)
+def test_what_cannot_be_mirrored(given, error, words):
+    with pytest.raises(error, match=words):
+        mirrored(*given)

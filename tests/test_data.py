@@ -633,7 +633,7 @@ def test_bad_values_to_fit(fit, values, message):
 
 @pytest.mark.parametrize("low, high", [(1.0, 1.0), (1.0, 0.0), (0.0, np.inf), (np.nan, 1.0)])
 def test_bad_range(low, high):
-    with pytest.raises(ValueError, match="low must be below high"):
+    with pytest.raises(ValueError, match=r"low must be below high|must be a finite number"):
         data.min_max(ROWS, ["a", "b", "c"], low=low, high=high)
 
 
@@ -736,7 +736,7 @@ def test_process_has_the_stated_moments():
     [
         ({"rows": 0, "variables": 2}, "rows is 0, but must be a whole number"),
         ({"rows": 2, "variables": 0}, "variables is 0, but must be a whole number"),
-        ({"rows": 2, "variables": 2, "noise": -0.1}, "noise must be finite and at least 0; got -0.1"),
+        ({"rows": 2, "variables": 2, "noise": -0.1}, "noise is -0.1, but must be a finite number ≥ 0"),
         ({"rows": 2}, "either variables, .* or weights"),
         ({"rows": 2, "variables": 2, "weights": np.eye(2)}, "either variables, .* or weights"),
         ({"rows": 2, "weights": np.ones((3, 3))}, r"finite of shape \(variables, 2\); got shape \(3, 3\)"),
@@ -860,3 +860,13 @@ def test_one_row_is_enough_where_the_columns_are_known(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2\n")
     np.testing.assert_array_equal(data.read(path, columns=("a", "b")).values, [[1, 2]])
+
+
+def test_what_more_anomalies_and_means_refuse():
+    with pytest.raises(TypeError, match="normal is ndarray, but must be a Process"):
+        data.anomalies(jax.random.key(0), np.ones((8, 2)), rows=2, pattern="joint")
+    for temperature in (0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="temperature is"):
+            data.conditional_mean([300.0, temperature])
+    with pytest.raises(TypeError, match="high is '1', but must be a finite number"):
+        data.min_max([[0.0], [1.0]], ["a"], high="1")

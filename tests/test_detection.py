@@ -140,3 +140,12 @@ def test_false_alarms_are_as_many_as_asked_for(rng):
 def test_references_that_are_no_scores(bad):
     with pytest.raises(ValueError, match="reference"):
         p_values([1.0], bad)
+
+
+def test_a_detector_needs_a_function():
+    with pytest.raises(TypeError, match="score is None, but must be a function"):
+        calibrate(None, jnp.ones(30))
+
+
+def test_scores_may_be_numpys():
+    assert calibrate(lambda x: np.asarray(x), np.arange(100.0)).threshold == 95

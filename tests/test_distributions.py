@@ -1,5 +1,7 @@
 """jaxae.distributions against scipy and float64, then the laws, then what is refused."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -276,3 +278,47 @@ def test_a_scale_that_is_not_positive_is_refused(scale):
 def test_normal_refuses_a_bare_mean_and_says_what_to_wrap():
     with pytest.raises(TypeError, match=r"networks\.SharedScale"):
         distributions.normal(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("nll", LIKELIHOODS)
+def test_predictions_that_are_whole_numbers_are_refused(nll):
+    """Of uint8 a difference wraps round, without a word."""
+    with pytest.raises(TypeError, match="holds uint8, but must hold floats"):
+        nll(np.zeros((2, 3), np.uint8), np.ones((2, 3), np.float32))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32, np.float64])
+def test_a_target_of_zeros_and_ones_may_have_any_type(dtype):
+    x = np.array([[0, 1, 1]], dtype)
+    np.testing.assert_allclose(distributions.bernoulli(jnp.zeros((1, 3)), x), [3 * math.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [[[0.0, 255.0]], [[-0.5, 0.5]], [[np.nan, 0.5]]])
+def test_pixels_outside_0_1_are_refused_where_they_are_known(x):
+    for array in (np.float32(x), jnp.float32(x)):
+        with pytest.raises(ValueError, match=r"x holds .*0…1: divide pixels by their brightest, x / 255"):
+            distributions.bernoulli(jnp.zeros((1, 2)), array)
+    # Of a traced array nothing is known.
+    assert jax.jit(distributions.bernoulli)(jnp.zeros((1, 2)), jnp.float32(x)).shape == (1,)
+
+
+def test_negative_counts_and_images_of_them_are_refused():
+    with pytest.raises(ValueError, match="counts holds -1, but must be ≥ 0"):
+        distributions.multinomial(jnp.zeros((1, 2)), np.array([[-1.0, 2.0]]))
+    with pytest.raises(ValueError, match=r"logits has shape \(1, 2, 2\), but must be \(n, items\)"):
+        distributions.multinomial(jnp.zeros((1, 2, 2)), jnp.zeros((1, 2, 2)))
+
+
+def test_a_normal_of_whole_numbers_is_refused():
+    with pytest.raises(TypeError, match="mean holds int32"):
+        Normal(jnp.zeros((1, 2), int), jnp.zeros((1, 2))).kl()
+    with pytest.raises(TypeError, match="legacy uint32 key"):
+        Normal(jnp.zeros((1, 2)), jnp.zeros((1, 2))).sample(jax.random.PRNGKey(0))
+
+
+def test_a_single_number_is_no_example():
+    for nll in (distributions.squared_error, distributions.bernoulli):
+        with pytest.raises(ValueError, match="single number"):
+            nll(jnp.zeros(()), jnp.zeros(()))
+    with pytest.raises(ValueError, match="values is a single number"):
+        distributions.per_example(jnp.zeros(()))

@@ -1010,6 +1010,23 @@ def holed(value, dtype=np.float32):
         ({"validation": DATA.x, "score": errors}, TypeError, "validation is .*, but must be a Batch"),
         ({"validation": VALID}, ValueError, "validation was given alone.*add score="),
         ({"score": errors}, ValueError, "score was given alone.*add validation="),
+        (
+            {"validation": ja.Batch(VALID.x[:, :2]), "score": errors},
+            ValueError,
+            r"validation\.x has shape \(2,\).*\(5,\)",
+        ),
+        ({"validation": ja.Batch(VALID.x, VALID.x), "score": errors}, ValueError, "for both or for none"),
+        (
+            {"data": ja.Batch(DATA.x, DATA.x), "validation": ja.Batch(VALID.x, VALID.x[:3]), "score": errors},
+            ValueError,
+            r"validation\.cond has shape \(3,\), but validation\.x has \(10,\)",
+        ),
+        ({"validation": ja.Batch([[1.0]]), "score": errors}, TypeError, "validation.x is list"),
+        ({"seeds": 2, "mesh": "cpu"}, TypeError, "mesh is str"),
+        ({"learner": learner, "hparams": [0.1]}, TypeError, r"hparams is list.*grid\("),
+        ({"learner": lambda: optax.sgd(0.1)}, TypeError, "learner is .*, but must be a Learner"),
+        ({"checkpoint": "new", "accept": "program"}, TypeError, r"accept is the string.*accept=\('program',\)"),
+        ({"checkpoint": "new", "accept": ["model"]}, ValueError, "no change to accept 'model'"),
         ({"patience": 3}, ValueError, "patience was given, but early stopping needs validation"),
         ({"patience": 0, **SCORED}, ValueError, "patience is 0"),
         ({"key": 0}, TypeError, r"write jax.random.key\(0\)"),
@@ -1057,9 +1074,94 @@ def holed(value, dtype=np.float32):
     ],
     ids=lambda given: "_".join(given) if isinstance(given, dict) else "",
 )
-def test_what_is_refused(given, error, message):
+def test_what_is_refused(given, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
-        fit(**given)
+        fit(log="log.jsonl", **given)
+    assert not list(tmp_path.iterdir())
+
+
+# What the parts of a fit refuse, before anything is compiled or written
+
+
+@pytest.fixture
+def compiled():
+    """Return the list of what is compiled while a test runs."""
+    found = []
+
+    def note(event, seconds, fun_name="", **_):
+        # "stage" moves a NumPy array to the device.
+        if event == "/jax/core/compile/backend_compile_duration" and fun_name != "jit(stage)":
+            found.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield found
+    jax.monitoring.clear_event_listeners()
+
+
+def refused(compiled, tmp_path, words, *args, **given):
+    given = {"epochs": 2, "checkpoint": tmp_path / "steps", "log": tmp_path / "log.jsonl", "progress": False} | given
+    own_key = key()
+    jax.clear_caches()
+    compiled.clear()
+    with pytest.raises(ValueError, match=words):
+        ja.fit(*args, key=own_key, batch_size=given.pop("batch_size", BATCH), **given)
+    assert not compiled and not list(tmp_path.iterdir())
+
+
+VAE = ja.models.VAE(ja.networks.MLP((4,)), ja.networks.MLP((FEATURES,)), latent=2)
+
+
+def likely(**hparams):
+    return ja.descend(ja.objective(VAE, ja.losses.elbo, **hparams), optax.sgd(0.1))
+
+
+@pytest.mark.parametrize("wrap", [lambda learner: learner, lambda learner: ja.repeat(learner, 2)])
+@pytest.mark.parametrize("batch_size", [1, BATCH, ROWS])
+def test_a_likelihood_sees_the_worst_pixel_of_all_rows(compiled, tmp_path, wrap, batch_size):
+    for row, value in ((ROWS - 1, 255.0), (7, -0.5)):
+        x = np.array(DATA.x)
+        x[row, 2] = value
+        words = rf"x holds {value:g}, but must lie in 0…1"
+        for rows in (x, jnp.asarray(x)):
+            refused(compiled, tmp_path, words, VAE, wrap(likely()), ja.Batch(rows), batch_size=batch_size)
+
+
+def test_a_score_sees_the_worst_pixel_of_the_validation_rows(compiled, tmp_path):
+    judged = {"validation": ja.Batch(VALID.x.at[9, 4].set(2.0)), "score": ja.score(VAE, ja.losses.elbo)}
+    refused(compiled, tmp_path, "x holds 2, but must lie in 0…1", VAE, likely(), DATA, **judged)
+
+
+@pytest.mark.parametrize(
+    "hparams",
+    [
+        ja.grid(beta=[0.0, 1.0, -1.0, 2.0], free_bits=[0.0, 0.1]),
+        ja.zipped(beta=[1.0, 0.0, 1.0], free_bits=[0.1, 0.0, -1.0]),
+    ],
+)
+def test_a_loss_sees_the_ends_of_every_hyperparameter(compiled, tmp_path, hparams):
+    refused(compiled, tmp_path, "(beta|free_bits) is -1, but must be", VAE, likely, DATA, hparams=hparams, seeds=3)
+
+
+@pytest.mark.parametrize("model", [Line, "line"])
+def test_what_is_no_model_is_named(tmp_path, model):
+    with pytest.raises(TypeError, match=r"model is (the class Line|str), but must be a Linen module"):
+        ja.fit(model, LEARNER, DATA, key=key(), epochs=1, batch_size=BATCH, log=tmp_path / "log.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_other_rows_is_refused(compiled, tmp_path):
+    refused(
+        compiled, tmp_path, r"logits has shape \(8, 5\), but x has \(8, 4\)", VAE, likely(), ja.Batch(DATA.x[:, :4])
+    )
+
+
+def test_what_is_fine_at_its_ends_is_taken(optimised):
+    """The rows that are looked at are in their places again when it trains."""
+    x = DATA.x.at[ROWS - 1].set(1.0).at[3].set(0.0)
+    given = {"epochs": 2, "batch_size": BATCH}
+    state, _ = jax.jit(lambda key: ja.train(VAE, likely(), ja.Batch(x), key, **given))(key())
+    same(ja.fit(VAE, likely(), ja.Batch(x), key=key(), **given, progress=False).state, state)
 
 
 def test_a_factory_may_take_any_name_and_have_defaults():

@@ -108,6 +108,8 @@ def test_any_function_of_a_key_draws():
         (lambda: draw(key(), 5, a=lambda key, n: jnp.zeros(2)), ValueError, r"must give \(5,\)"),
         (lambda: uniform(1, 1), ValueError, "low must be less than high"),
         (lambda: uniform(0, np.inf), ValueError, "finite"),
+        (lambda: uniform("0", 1), TypeError, "low is '0', but must be a finite number"),
+        (lambda: draw(key(), 5, a=uniform), TypeError, "low is .*, but must be a finite number"),
         (lambda: log_uniform(0, 1), ValueError, r"needs > 0: uniform\(0, 1\)"),
         (lambda: log_uniform(2, 1), ValueError, "low must be less"),
         (lambda: integers(0.5, 2), TypeError, "low is 0.5"),
@@ -120,3 +122,11 @@ def test_any_function_of_a_key_draws():
 def test_what_draws_refuse(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_values_may_come_from_anything_that_has_some():
+    assert grid(a=(value for value in (1, 2)))["a"].tolist() == [1, 2]
+    assert grid(a=range(2))["a"].tolist() == [0, 1]
+    for value in (1.0, np.array(1.0), jnp.ones(())):
+        with pytest.raises(TypeError, match="must be several values"):
+            grid(a=value)

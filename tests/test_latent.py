@@ -150,7 +150,7 @@ def test_active_units_by_hand():
     [
         (np.zeros(3), 0.01, r"means must be \(n, k\) with n at least 2; got shape \(3,\)"),
         (np.zeros((1, 3)), 0.01, "n at least 2"),
-        (np.zeros((2, 3)), -0.1, "threshold must be at least 0; got -0.1"),
+        (np.zeros((2, 3)), -0.1, "threshold is -0.1, but must be a finite number ≥ 0"),
     ],
 )
 def test_bad_active_units(means, threshold, message):
@@ -238,3 +238,21 @@ class TestMaps:
         np.testing.assert_array_equal(plane, again)
         apart = np.linalg.norm(plane[:, None] - plane[None], axis=-1) + np.diag(np.full(40, np.inf))
         assert ((apart.argmin(1) < 20) == (np.arange(40) < 20)).all()
+
+
+@pytest.mark.parametrize("threshold", [np.nan, -1.0, np.inf])
+def test_a_threshold_that_is_no_variance_is_refused(threshold):
+    """Nothing is above NaN, so that no unit would have been active, without a word."""
+    with pytest.raises(ValueError, match=r"threshold is .*≥ 0"):
+        latent.active_units(jnp.ones((3, 2)), threshold=threshold)
+
+
+def test_maps_of_codes_name_what_they_refuse(rng):
+    codes = rng.normal(size=(9, 3))
+    codes[2, 1] = np.nan
+    with pytest.raises(ValueError, match="codes holds nan in row 2 and column 1"):
+        latent.tsne(codes, seed=0)
+    with pytest.raises(ValueError, match="codes holds nan in row 2 and column 1"):
+        latent.lda(codes, np.arange(9) % 3)
+    with pytest.raises(ValueError, match="seed is -1"):
+        latent.tsne(codes[3:], seed=-1)

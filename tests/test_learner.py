@@ -675,3 +675,37 @@ class TestWarmStart:
             learner.warm_start(self.ae, {"encoder": wider["encoder"]}).init(jax.random.key(1), self.x)
         with pytest.raises(ValueError, match="no submodule 'encodr'; there is: encoder"):
             learner.warm_start(self.ae, {"encodr": wider["encoder"]}).init(jax.random.key(1), self.x)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: learner.objective(models.AE, losses.elbo), TypeError, "model is the class AE, but must be a Linen"),
+        (lambda: learner.score("vae", losses.elbo), TypeError, "model is str, but must be a Linen module"),
+        (lambda: learner.objective(AUTOENCODER, "elbo"), TypeError, "loss is 'elbo', but must be a function"),
+        (
+            lambda: learner.objective(AUTOENCODER, losses.elbo, betta=1.0),
+            ValueError,
+            "no hyperparameter of the loss 'betta'; there is: beta",
+        ),
+        (lambda: learner.score(AUTOENCODER, losses.sparse, beta=1.0), ValueError, "hyperparameter of the loss 'beta'"),
+        (lambda: learner.descend(0.5, optax.sgd(0.1)), TypeError, "objective is 0.5, but must be a function"),
+        (lambda: learner.chain(first=losses.elbo), TypeError, "first is function, but must be a Learner"),
+        (lambda: learner.repeat(optax.sgd(0.1), 2), TypeError, "learner is .*, but must be a Learner"),
+        (lambda: learner.schedule(lambda beta: None, beta=0.5), TypeError, r"beta is 0\.5.*optax\.constant_schedule"),
+        (lambda: learner.schedule(None, beta=optax.constant_schedule(1.0)), TypeError, "factory is None"),
+        (lambda: learner.lift(nnx.Linear(2, 3, rngs=nnx.Rngs(0))), TypeError, "make is a finished Linear"),
+        (lambda: learner.lift(3), TypeError, "make is 3, but must be a function"),
+        (lambda: learner.warm_start(AUTOENCODER, np.ones(3)), TypeError, "params is ndarray.*by submodule"),
+    ],
+)
+def test_what_no_learner_is_made_of(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+AUTOENCODER = models.AE(networks.MLP((2,)), networks.MLP((5,)))
+
+
+def test_a_loss_that_takes_any_hyperparameter_gets_them_all():
+    learner.objective(AUTOENCODER, lambda model, batch, key, **others: None, anything=1.0)

@@ -419,3 +419,30 @@ def test_sparse_top_k_refuses_a_weight_that_is_no_share(weight):
     model = SimpleNamespace(encode=lambda x, cond: x, dense=lambda x, cond: x, decode=lambda z, cond: z)
     with pytest.raises(ValueError, match="weight is"):
         losses.sparse_top_k(model, Batch(jnp.ones((1, 2))), None, weight=weight)
+
+
+EVERY_LOSS = [getattr(losses, name) for name in losses.__all__]
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": object()}, "model is object, which has no encode, but this loss needs encode and decode"),
+        ({"batch": jnp.ones((2, 3))}, "batch is .*, but must be a Batch"),
+        ({"key": jax.random.PRNGKey(0)}, "legacy uint32 key"),
+        ({"nll": "bernoulli"}, "nll is 'bernoulli', but must be a function"),
+    ],
+)
+def test_a_loss_says_what_it_cannot_be_taken_of(loss, given, words):
+    model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z, dense=lambda x, cond: x)
+    given = {"model": model, "batch": Batch(jnp.ones((2, 3))), "key": jax.random.key(0)} | given
+    with pytest.raises(TypeError, match=words):
+        loss(given.pop("model"), given.pop("batch"), given.pop("key"), **given)
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_a_loss_of_no_rows_is_refused(loss):
+    model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z, dense=lambda x, cond: x)
+    with pytest.raises(ValueError, match="batch has no rows"):
+        loss(model, Batch(jnp.ones((0, 3))), None)

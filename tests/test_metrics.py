@@ -638,3 +638,16 @@ class TestProbes:
             metrics.matched_cosine([[1.0]], [[1.0], [2.0]])
         with pytest.raises(ValueError, match="true direction 1 is zero"):
             metrics.matched_cosine(np.eye(2), [[1.0, 0.0], [0.0, 0.0]])
+
+
+def test_a_filter_takes_rows_of_its_own_columns():
+    found = metrics.wiener([[1.0, 0.0], [-1.0, 2.0]], scale=1.0)
+    for noisy in ([[1.0]], [1.0, 2.0], [[1.0, 2.0, 3.0]]):
+        with pytest.raises(ValueError, match=r"noisy has shape .*; give a table \(n, 2\)"):
+            found(noisy)
+
+
+@pytest.mark.parametrize(("iterations", "error"), [(0, ValueError), (2.5, TypeError), ("9", TypeError)])
+def test_a_probe_takes_a_number_of_iterations(iterations, error):
+    with pytest.raises(error, match="iterations is"):
+        metrics.linear_probe([[0.0], [1.0]], [0, 1], [[0.0]], [0], iterations=iterations)

@@ -213,3 +213,21 @@ class TestSparseAE:
         for own, all_units in zip(code, dense, strict=True):
             np.testing.assert_array_equal(np.sort(own)[-3:], np.sort(all_units)[-3:])
         np.testing.assert_array_equal(bound(x), bound.decode(bound.encode(x)))
+
+
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        (models.VAE(networks.MLP((3,)), networks.MLP((5,)), latent=2), "sample"),
+        (models.GAN(networks.MLP((5,)), networks.MLP((1,)), latent=2), "generate"),
+    ],
+)
+def test_how_many_are_drawn_and_from_what(model, method):
+    bound = model.bind(model.init(jax.random.key(0), jnp.ones((1, 5))))
+    draw = getattr(bound, method)
+    assert draw(jax.random.key(1), np.int64(3)).shape == (3, 5)
+    for n, error in ((0, ValueError), (-1, ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match=f"n is {n}, but must be a whole number ≥ 1"):
+            draw(jax.random.key(1), n)
+    with pytest.raises(TypeError, match="legacy uint32 key"):
+        draw(jax.random.PRNGKey(0), 3)

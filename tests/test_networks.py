@@ -408,3 +408,26 @@ def test_dropout_of_nothing_is_the_identity():
     x = draw(4, 5)
     np.testing.assert_array_equal(networks.Dropout(0.0).apply({}, x, rngs={"dropout": jax.random.key(0)}), x)
     np.testing.assert_array_equal(networks.Dropout(0.3).apply({}, x), x)
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "error", "words"),
+    [
+        (MLP((3, 2), activation="relu"), jnp.ones((2, 4)), TypeError, r"activation is 'relu'.*flax\.linen\.relu"),
+        (networks.Dense(0), jnp.ones((2, 4)), ValueError, "features is 0"),
+        (networks.Dense(2.0), jnp.ones((2, 4)), TypeError, r"features is 2\.0"),
+        (networks.Dense(2), jnp.ones(4), ValueError, r"x has shape \(4,\).*x\[None\]"),
+        (Atoms(0), jnp.ones((2, 4)), ValueError, "width is 0"),
+        (Atoms(3, gain=-1.0), jnp.ones((2, 4)), ValueError, "gain is -1"),
+        (Atoms(3), jnp.ones((2, 4, 1)), ValueError, r"z has shape \(2, 4, 1\)"),
+        (networks.BatchNorm(momentum=1.5), jnp.ones((2, 4)), ValueError, r"momentum is 1\.5"),
+    ],
+)
+def test_what_a_layer_cannot_be_is_named(network, x, error, words):
+    with pytest.raises(error, match=words):
+        jax.eval_shape(network.init, jax.random.key(0), x)
+
+
+def test_a_code_that_is_no_table_has_no_largest_units():
+    with pytest.raises(ValueError, match=r"code has shape \(2, 2, 3\), but must be \(n, units\)"):
+        keep_largest(jnp.ones((2, 2, 3)), 1)

@@ -614,3 +614,16 @@ def test_impossible_numbers_of_blocks_are_refused(number, error):
 def test_impossible_widths_are_refused(width, error):
     said = f"width is {width}, but must be a whole number ≥ 1"
     refused(error, said, lambda: shapes(ConvEncoder(SMALL, width=width), jnp.ones((1, 8, 8, 1))))
+
+
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (ConvEncoder((Stage(2),), activation="relu"), jnp.ones((1, 8, 8, 1))),
+        (ConvDecoder((2, 2, 2), (Stage(1),), activation="relu"), jnp.ones((1, 3))),
+        (Residual(activation="relu"), jnp.ones((1, 8, 8, 1))),
+    ],
+)
+def test_an_activation_by_name_is_refused(network, x):
+    with pytest.raises(TypeError, match=r"activation is 'relu', but must be a function: flax\.linen\.relu"):
+        jax.eval_shape(network.init, jax.random.key(0), x)

@@ -171,3 +171,22 @@ def test_masking_takes_rate_1_and_dropout_points_to_it():
     np.testing.assert_array_equal(noise.masking(jax.random.key(0), jnp.ones(50), rate=1), 0)
     with pytest.raises(ValueError, match=r"use noise\.masking"):
         noise.dropout(jax.random.key(0), jnp.ones(3), rate=1)
+
+
+@pytest.mark.parametrize("corrupt", [noise.gaussian, noise.salt_and_pepper, noise.masking, noise.dropout])
+def test_keys_and_examples_of_another_kind_are_refused(corrupt):
+    with pytest.raises(TypeError, match="legacy uint32 key"):
+        corrupt(jax.random.PRNGKey(0), jnp.ones(3))
+    with pytest.raises(TypeError, match=r"x holds uint8, but must hold floats.*scale pixels"):
+        corrupt(jax.random.key(0), np.full(3, 200, np.uint8))
+
+
+@pytest.mark.parametrize("clip", [1.0, (0.0,), (0.0, np.nan)])
+def test_a_clip_of_one_end_is_refused(clip):
+    with pytest.raises(ValueError, match=r"clip is .*low < high"):
+        noise.gaussian(jax.random.key(0), jnp.ones(3), clip=clip)
+
+
+def test_salt_is_a_finite_number():
+    with pytest.raises(ValueError, match="high is nan"):
+        noise.salt_and_pepper(jax.random.key(0), jnp.ones(3), high=np.nan)

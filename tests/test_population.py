@@ -215,3 +215,23 @@ def test_a_chunk_is_never_larger_than_the_population():
     sweep(noted, chunk=50)(keys(1), {"a": jnp.arange(3.0)})
     jax.effects_barrier()
     assert len(ran) == 3
+
+
+def test_what_is_no_member_and_no_mesh_is_named():
+    with pytest.raises(TypeError, match="member is None, but must be a function"):
+        sweep(None)
+    with pytest.raises(TypeError, match=r"mesh is str, but must be a mesh of devices: jax\.make_mesh"):
+        sweep(member, "cpu")
+
+
+def test_a_hyperparameter_that_the_member_does_not_take_is_refused():
+    with pytest.raises(ValueError, match="no hyperparameter of the member 'scael'; there is: scale"):
+        sweep(member)(keys(2), {"scael": [1.0]})
+    out = sweep(lambda key, **others: others["any"])(keys(2), {"any": [1.0]})
+    assert out.tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize("mapped", [(jnp.ones(3), jnp.ones(2)), (jnp.ones(3), 1.0), jnp.ones((0, 2))])
+def test_members_have_one_row_in_every_leaf(mapped):
+    with pytest.raises(ValueError, match="mapped has leaves of lengths"):
+        spread(lambda own, _: own)(mapped, None)

@@ -124,3 +124,15 @@ def test_columns_of_another_length_are_refused(function):
 def test_words_have_effects_without_a_direction():
     found = effects(np.array([1.0, 2.0, 5.0, 6.0]), {"widths": np.array(["64,32", "64,32", "8", "8"])})["widths"]
     assert found.share > 0.5 and found.correlation is None and found.best == "64,32"
+
+
+@pytest.mark.parametrize("values", [np.ones((2, 3)), np.zeros(0)])
+def test_values_that_are_no_column_are_refused(values):
+    for of in (lambda: summaries(values, {}, key()), lambda: effects(values, {})):
+        with pytest.raises(ValueError, match=r"values has shape .*, but must be \(members,\)"):
+            of()
+
+
+def test_a_level_is_looked_at_where_no_interval_is_made_of_it():
+    with pytest.raises(ValueError, match=r"level is 95, .*write 0\.95"):
+        summaries(np.ones(2), {}, key(), level=95)

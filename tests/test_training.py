@@ -97,6 +97,7 @@ def arguments(**given):
         ({"data": ROWS.x}, TypeError, "write Batch"),
         ({"data": Batch(ROWS.x, ROWS.x[:3])}, ValueError, "cond has shape"),
         ({"data": Batch(ROWS.x[:0])}, ValueError, "no rows"),
+        ({"data": Batch(np.ones((10, 1), np.uint8))}, TypeError, "data.x holds uint8, but must hold floats"),
         ({"data": Batch([[1.0]])}, TypeError, "data.x is list, but must be an array"),
         ({"data": Batch(ROWS.x, [1.0])}, TypeError, "data.cond is list, but must be an array"),
         ({"data": Batch(np.full((10, 1), np.nan))}, ValueError, "data.x holds nan in row 0 and column 0"),
@@ -110,3 +111,15 @@ def test_what_is_refused(given, error, words):
 def test_many_keys_are_refused():
     with pytest.raises(ValueError, match=r"key has shape \(2,\)"):
         train(Scale(), spy(), **arguments(key=jax.random.split(jax.random.key(3))))
+
+
+def test_what_is_no_model_learner_or_state_is_named():
+    for model, words in ((Scale, "model is the class Scale"), ("AE", "model is str")):
+        with pytest.raises(TypeError, match=words):
+            train(model, spy(), **arguments())
+    with pytest.raises(TypeError, match="learner is function, but must be a Learner"):
+        train(Scale(), spy, **arguments())
+    with pytest.raises(TypeError, match=r"state is dict, but must be a TrainState: ja\.start"):
+        run(spy(), {"params": {}}, **arguments())
+    with pytest.raises(TypeError, match="learner is NoneType"):
+        run(None, start(spy(), {}), **arguments())

@@ -17,4 +17,7 @@ ROWS = (
     "divergence",
     "full",
     "larger",
+    "inputs",
+    "collectives",
+    "layouts",
 )

@@ -150,6 +150,6 @@ def convolve_transposed(
         Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016.
     """
     x, kernel = operands(x, kernel)
+    geometry = transposed(_size(x, 1), _size(kernel, 0), strides, padding)
     # As the transpose of a convolution from the result to x, whose kernel is this one turned by half a turn.
-    turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return _spread(x, turned, transposed(_size(x, 1), _size(kernel, 0), strides, padding), form)
+    return _spread(x, kernel[::-1, ::-1].transpose(0, 1, 3, 2), geometry, form)

@@ -138,8 +138,16 @@ def mirrored(kernel: int, stride: int, padding: int, output_padding: int = 0) ->
     A convolution makes ⌊(n + 2·padding − kernel)/stride⌋ + 1 pixels of n, and the remainder of that division is the
     `output_padding` that brings n back. PyTorch's `ConvTranspose2d` takes the same two numbers as they stand.
 
+    Raises:
+        TypeError, ValueError: unless kernel and stride are whole numbers ≥ 1, padding one ≥ 0, and output_padding one
+            from 0 to stride − 1.
+
     Examples:
         >>> mirrored(3, 2, 1, output_padding=1)
         (1, 2)
     """
+    checks.whole("kernel", kernel)
+    checks.whole("stride", stride)
+    checks.whole("padding", padding, low=0)
+    checks.whole("output_padding", output_padding, low=0, high=stride - 1, why=", less than the stride")
     return kernel - 1 - padding, kernel - 1 - padding + output_padding

@@ -44,6 +44,7 @@ class Conditions(NamedTuple):
             columns: By name, n numbers or words each. Values outside the training range go beyond 0…1.
 
         Raises:
+            TypeError: The columns have no names.
             ValueError: A condition is missing, the columns differ in length, a value is no finite number, or a word is
                 none that was trained on.
 
@@ -52,6 +53,8 @@ class Conditions(NamedTuple):
             >>> known.apply({"t": [400.0], "site": ["south"]}).tolist()
             [[0.5, 0.0, 1.0]]
         """
+        if not isinstance(columns, Mapping):
+            raise TypeError(f"columns is {type(columns).__name__}, but must be values by name, of {listed(self.names)}")
         missing = [name for name in self.names if name not in columns]
         if missing:
             raise ValueError(f"a value for {listed(missing)} is missing: the conditions are {listed(self.names)}")
@@ -156,6 +159,7 @@ def conditions(columns: Mapping[str, Any], *, one_hot: Sequence[str] = ()) -> Co
         one_hot: Columns of numbers that are names of groups.
 
     Raises:
+        TypeError: The columns have no names.
         ValueError: Without columns, or for a column that does not vary, has an empty word, more than 100 words or a
             number that is not finite.
 
@@ -163,6 +167,8 @@ def conditions(columns: Mapping[str, Any], *, one_hot: Sequence[str] = ()) -> Co
         >>> conditions({"digit": [3.0, 1.0, 3.0]}, one_hot=["digit"]).levels
         (('1', '3'),)
     """
+    if not isinstance(columns, Mapping):
+        raise TypeError(f"columns is {type(columns).__name__}, but must be values by name: {{'site': [...]}}")
     if not columns:
         raise ValueError("there is no condition: name at least one column")
     checks.known("condition", one_hot, columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -122,10 +122,15 @@ class Scaling(NamedTuple):
 def pixel_columns(columns: Sequence[str], shape: tuple[int, int, int] | None) -> bool:
     """Return whether the columns are called as the pixels of images (height, width, channels) are.
 
+    Raises:
+        ValueError: The shape is no three numbers.
+
     Example:
         >>> pixel_columns(("pixel_0_0", "pixel_0_1"), (1, 2, 1))
         True
     """
+    if shape is not None and np.shape(shape) != (3,):
+        raise ValueError(f"shape is {shape!r}, but must be (height, width, channels), or None")
     return shape is not None and shape[2] in (1, 3) and tuple(columns) == pixels(*shape)
 
 
@@ -139,6 +144,7 @@ def standard(values: Any, columns: Sequence[str]) -> Scaling:
         columns: The d names.
 
     Raises:
+        TypeError: `columns` are no names.
         ValueError: The shape is another, a value is not finite, every column is constant, or a column's spread
             cannot be computed in float64.
 
@@ -161,14 +167,16 @@ def min_max(values: Any, columns: Sequence[str], *, low: float = 0.0, high: floa
         high: Where the largest value goes; above `low`.
 
     Raises:
-        ValueError: As `standard`; or `low` is not below `high`.
+        TypeError, ValueError: As `standard`; or `low` is not below `high`.
 
     Example:
         >>> min_max([[10.0], [30.0]], ["flow"], low=-1.0).apply([[10.0], [20.0], [30.0]]).ravel().tolist()
         [-1.0, 0.0, 1.0]
     """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"low must be below high, both finite; got low={low}, high={high}")
+    checks.finite("low", low)
+    checks.finite("high", high)
+    if not low < high:
+        raise ValueError(f"low must be below high; got low={low}, high={high}")
 
     def fit(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         smallest = array.min(axis=0)
@@ -179,6 +187,8 @@ def min_max(values: Any, columns: Sequence[str], *, low: float = 0.0, high: floa
 
 
 def _fitted(values: Any, columns: Sequence[str], fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Scaling:
+    if not isinstance(columns, Iterable):
+        raise TypeError(f"columns is {columns!r}, but must be names, one for each column of values")
     names = tuple(columns)
     array = _finite(values, names)
     if len(array) < 2:
@@ -245,7 +255,7 @@ def split(key: Array, n: int, *, fractions: Sequence[float] = (0.7, 0.15, 0.15))
     checks.whole("n", n)
     shares = np.asarray(fractions, np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or not math.isclose(shares.sum(), 1.0, abs_tol=1e-6):
-        raise ValueError(f"fractions must be above 0 and sum to 1; got {tuple(fractions)}")
+        raise ValueError(f"fractions must be above 0 and sum to 1; got {fractions!r}")
     ends = np.floor(n * shares.cumsum() + 0.5).astype(np.int64)
     ends[-1] = n
     sizes = np.diff(ends, prepend=0)

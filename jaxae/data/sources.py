@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,8 +98,7 @@ def process(key: Array, *, rows: int, variables: int | None = None, noise: float
     """
     checks.typed_key(key)
     checks.whole("rows", rows)
-    if not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be finite and at least 0; got {noise}")
+    checks.not_negative("noise", noise)
     if (variables is None) == (weights is None):
         raise ValueError("give either variables, to draw new weights, or weights, to draw from the same process")
     import jax
@@ -150,13 +148,17 @@ def conditional(key: Array, *, rows: int) -> Conditional:
 def conditional_mean(temperature: Any) -> np.ndarray:
     """Return the means (n, 5) of the five variables of `conditional` at temperatures (n,) in kelvin.
 
+    Raises:
+        ValueError: The shape is another, or a temperature is not finite and above 0.
+
     Example:
         >>> conditional_mean([400.0]).round(4).tolist()
         [[90.0, 0.0004, 250.0, 1.2, 4.0]]
     """
     t = np.asarray(temperature, np.float64)
-    if t.ndim != 1 or not (t > 0).all():
+    if t.ndim != 1:
         raise ValueError(f"temperature must be (n,) numbers above 0; got shape {t.shape}")
+    checks.positive("temperature", t)
     curves = (0.001 * t**2 - 0.3 * t + 50, 100 * np.exp(-5000 / t), 0.5 * t + 50, -0.002 * t + 2, 0.01 * t)
     return np.stack(curves, axis=1)
 
@@ -175,7 +177,7 @@ def anomalies(key: Array, normal: Process, *, rows: int, pattern: str, variable:
         (rows, d) float64.
 
     Raises:
-        TypeError: `key` is not a typed key, or a count not an integer.
+        TypeError: `key` is not a typed key, `normal` no process, or a count not an integer.
         ValueError: There is no such pattern, or the process has too few variables for it.
 
     Example:
@@ -185,6 +187,8 @@ def anomalies(key: Array, normal: Process, *, rows: int, pattern: str, variable:
         (4, 8)
     """
     checks.known("pattern", [pattern], PATTERNS)
+    if not isinstance(normal, Process):
+        raise TypeError(f"normal is {type(normal).__name__}, but must be a Process: data.process(key, rows=1000, ...)")
     variables = len(normal.weights)
     places, shift = ([variable], 5.0) if pattern == "single" else ([2, 5, 7], 3.0)
     if pattern == "single":

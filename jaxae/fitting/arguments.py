@@ -57,8 +57,8 @@ def check(
             )
     if validation is not None and not isinstance(validation, Batch):
         raise TypeError(f"validation is {type(validation).__name__}, but must be a Batch: write Batch(x)")
-    if validation is not None and not len(validation.x):
-        raise ValueError("validation has no rows: give some, or leave it out")
+    if validation is not None:
+        _check_validation(validation, data)
     for name, batch in (("data", None if isinstance(data, Shards) else data), ("validation", validation)):
         for part, array in batch._asdict().items() if batch is not None else ():
             if array is not None:
@@ -92,12 +92,31 @@ def check_mesh(mesh: Mesh | None, batch_size: int, *, many: bool) -> None:
         )
 
 
+def _check_validation(validation: Batch, data: Batch | Shards) -> None:
+    for name, array, other in zip(Batch._fields, validation, data[:2], strict=True):
+        if array is None and other is None:
+            continue
+        if array is None or other is None:
+            raise ValueError(
+                f"data.{name} is {'None' if other is None else 'given'} and validation.{name} "
+                f"{'None' if array is None else 'given'}: give it for both or for none"
+            )
+        if not getattr(array, "shape", ()):
+            raise TypeError(f"validation.{name} is {type(array).__name__}, but must be an array (n, ...)")
+        if not len(array):
+            raise ValueError("validation has no rows: give some, or leave it out")
+        checks.same_shape(f"an example of validation.{name}", array.shape[1:], f"one of data.{name}", other.shape[1:])
+        checks.same_shape(f"validation.{name}", array.shape[:1], "validation.x", validation.x.shape[:1])
+
+
 def arrange(
     learner: Learner | Callable[..., Learner], hparams: Mapping[str, Any] | None, seeds: int | None
 ) -> tuple[Callable[..., Learner], dict[str, Array], np.ndarray | None]:
     """Return the factory, one column per hyperparameter with a row per member, and the members' seeds."""
     if seeds is not None:
         checks.whole("seeds", seeds)
+    if hparams is not None and not isinstance(hparams, Mapping):
+        points(hparams)  # says what it must be
     columns = {name: np.atleast_1d(column) for name, column in (hparams or {}).items()}
     count = points(columns)
     for name, column in columns.items():

@@ -15,7 +15,8 @@ from jaxae.checkpoint import Keep, Steps
 from jaxae.data import Shards
 from jaxae.fitting.arguments import arrange, check, check_mesh
 from jaxae.fitting.course import Course, Program, advanced, begun, only, packed, program
-from jaxae.fitting.resume import Saves, identity, resumed
+from jaxae.fitting.rehearsal import rehearse
+from jaxae.fitting.resume import CHANGEABLE, Saves, identity, resumed
 from jaxae.fitting.stop import Stopped, listening
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.hosts import peers
@@ -122,6 +123,10 @@ def fit(
     own = peers(mesh)
     if own.several and isinstance(data, Shards):
         raise ValueError("the mesh holds devices of several processes, but shards train in one: give a Batch")
+    if isinstance(accept, str):
+        raise TypeError(f"accept is the string {accept!r}, but must be a tuple of names: write accept=({accept!r},)")
+    checks.known("change to accept", accept, CHANGEABLE)
+    rehearse(model, factory, hyper, data, validation, score, key=key, batch_size=batch_size)
     trains = program(
         model,
         factory,

@@ -19,6 +19,7 @@ def chain(**learners: Learner) -> Learner:
     Metrics are named `<learner>/<metric>`.
 
     Raises:
+        TypeError: for what is no learner.
         ValueError: without learners.
 
     Examples:
@@ -29,6 +30,8 @@ def chain(**learners: Learner) -> Learner:
     """
     if not learners:
         raise ValueError("chain was given no learner: chain(discriminator=..., generator=...)")
+    for name, learner in learners.items():
+        _check_learner(name, learner)
 
     def init(variables: Variables) -> dict[str, Any]:
         return {name: learner.init(variables) for name, learner in learners.items()}
@@ -44,11 +47,18 @@ def chain(**learners: Learner) -> Learner:
     return Learner(init, step)
 
 
+def _check_learner(name: str, learner: Any) -> None:
+    if not isinstance(learner, Learner):
+        raise TypeError(
+            f"{name} is {type(learner).__name__}, but must be a Learner: descend(objective(model, loss), tx)"
+        )
+
+
 def repeat(learner: Learner, times: int) -> Learner:
     """Return the learner that takes `times` steps on the same batch, each with its own key; metrics are their means.
 
     Raises:
-        TypeError: if times is not a whole number.
+        TypeError: if learner is no learner, or times is not a whole number.
         ValueError: if times < 1.
 
     Examples:
@@ -58,6 +68,7 @@ def repeat(learner: Learner, times: int) -> Learner:
         >>> float(state), float(metrics["n"])
         (3.0, 1.0)
     """
+    _check_learner("learner", learner)
     checks.whole("times", times)
 
     def step(variables: Variables, opt_state: Any, batch: Batch, key: Key) -> tuple[Variables, Any, Metrics]:
@@ -82,6 +93,7 @@ def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Arr
         **schedules: one for each hyperparameter: step -> value, as optax's schedules are.
 
     Raises:
+        TypeError: if factory or a schedule is no function.
         ValueError: without schedules.
 
     Examples:
@@ -97,6 +109,9 @@ def schedule(factory: Callable[..., Learner], **schedules: Callable[[Array], Arr
     """
     if not schedules:
         raise ValueError("schedule was given no schedule: schedule(factory, beta=optax.linear_schedule(0, 1, 1000))")
+    checks.function("factory", factory, "lambda beta: descend(objective(model, loss, beta=beta), tx)")
+    for name, value in schedules.items():
+        checks.function(name, value, "optax.linear_schedule(0, 1, 1000), or optax.constant_schedule(1.0)")
 
     def at(count: Array) -> Learner:
         return factory(**{name: value(count) for name, value in schedules.items()})

@@ -26,7 +26,7 @@ def descend(objective: Objective, tx: optax.GradientTransformation, *, wrt: Coll
         wrt: names of submodules, or None for all.
 
     Raises:
-        TypeError: if wrt is a string, or tx is no gradient transformation.
+        TypeError: if objective is no function, wrt is a string, or tx is no gradient transformation.
         ValueError: when first used, if wrt names no submodule or one that does not exist.
 
     Examples:
@@ -39,6 +39,7 @@ def descend(objective: Objective, tx: optax.GradientTransformation, *, wrt: Coll
         >>> learner.step(variables, learner.init(variables), None, jax.random.key(0))[0]["params"]["w"].tolist()
         [1.0]
     """
+    checks.function("objective", objective, "ja.objective(model, loss)")
     if isinstance(wrt, str):
         raise TypeError(f"wrt is the string {wrt!r}, but must be a tuple of names: write wrt=({wrt!r},)")
     if not isinstance(tx, optax.GradientTransformation):

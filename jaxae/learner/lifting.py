@@ -90,6 +90,9 @@ def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:
     Args:
         make: (nnx.Rngs) -> the module, with the methods of its family (`encode`, `decode`, ...).
 
+    Raises:
+        TypeError: if make is a module that was made already, or no function.
+
     Examples:
         >>> import jax
         >>> from flax import nnx
@@ -99,4 +102,10 @@ def lift(make: Callable[[nnx.Rngs], nnx.Module]) -> Lifted:
         >>> sorted(lift(Linear).init(jax.random.key(0))["params"]["layer"])
         ['bias', 'kernel']
     """
+    if isinstance(make, nnx.Module):
+        raise TypeError(
+            f"make is a finished {type(make).__name__}, but must be a function that makes one: lift(lambda rngs: "
+            f"{type(make).__name__}(..., rngs=rngs))"
+        )
+    checks.function("make", make, "lift(lambda rngs: Network(rngs=rngs))")
     return Lifted(make)

@@ -1,6 +1,7 @@
 """Objectives and scores: the only seam between training and Flax."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,10 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
         **hparams: the loss's hyperparameters; they may be traced.
 
+    Raises:
+        TypeError: if model is no model, or loss no function.
+        ValueError: if the loss has no such hyperparameter.
+
     Examples:
         >>> import jax, jax.numpy as jnp, jaxae as ja
         >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
@@ -34,6 +39,7 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         >>> value.shape, sorted(metrics)
         ((), ['loss'])
     """
+    _check(model, loss, hparams)
     loss = functools.partial(loss, **hparams)
 
     def evaluate(variables: Variables, batch: Batch, key: Key) -> tuple[Array, tuple[Variables, Metrics]]:
@@ -132,6 +138,10 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         loss: (bound model, batch, key, **hparams) -> ((n,) values, metrics).
         **hparams: the loss's hyperparameters.
 
+    Raises:
+        TypeError: if model is no model, or loss no function.
+        ValueError: if the loss has no such hyperparameter.
+
     Examples:
         >>> import jax, jax.numpy as jnp, jaxae as ja
         >>> ae = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((8,)))
@@ -139,6 +149,7 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         >>> ja.score(ae, ja.losses.reconstruction)(ae.init(jax.random.key(0), x), ja.Batch(x)).shape
         (5,)
     """
+    _check(model, loss, hparams)
     loss = functools.partial(loss, **hparams)
 
     def values(variables: Variables, batch: Batch, key: Key | None = None) -> Array:
@@ -147,6 +158,20 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         return result
 
     return values
+
+
+def _check(model: Any, loss: Any, hparams: Mapping[str, Any]) -> None:
+    if not callable(getattr(model, "apply", None)) or isinstance(model, type):
+        given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(
+            f"model is {given}, but must be a Linen module, or what lift makes of an NNX module: "
+            "ja.models.AE(encoder, decoder)"
+        )
+    checks.function("loss", loss, "ja.losses.reconstruction")
+    parameters = inspect.signature(loss).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        named = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+        checks.known("hyperparameter of the loss", hparams, named)
 
 
 def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:

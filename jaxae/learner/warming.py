@@ -65,6 +65,7 @@ def warm_start(model: Any, params: Mapping[str, Any]) -> WarmStart:
         params: by submodule, parameters of the shapes that the model's own have.
 
     Raises:
+        TypeError: if params is no mapping.
         ValueError: when first used, if the model has no such submodule, or one of other shapes.
 
     Examples:
@@ -80,4 +81,9 @@ def warm_start(model: Any, params: Mapping[str, Any]) -> WarmStart:
     References:
         Erhan et al., Why does unsupervised pre-training help deep learning?, 2010.
     """
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"params is {type(params).__name__}, but must be parameters by submodule: "
+            '{"encoder": variables["params"]["encoder"]}'
+        )
     return WarmStart(model, params)

@@ -22,8 +22,15 @@ class LinearFilter(NamedTuple):
     offset: Floats
 
     def __call__(self, noisy: ArrayLike) -> Floats:
-        """Return the estimates (n, d) of the clean rows behind noisy ones (n, d)."""
-        return finite("noisy", noisy) @ self.weights + self.offset
+        """Return the estimates (n, d) of the clean rows behind noisy ones (n, d).
+
+        Raises:
+            TypeError, ValueError: noisy is no table of finite real numbers, or of other columns.
+        """
+        rows = finite("noisy", noisy)
+        if rows.ndim != 2 or rows.shape[1] != len(self.weights):
+            raise ValueError(f"noisy has shape {rows.shape}; give a table (n, {len(self.weights)}).")
+        return rows @ self.weights + self.offset
 
 
 def wiener(clean: ArrayLike, scale: ArrayLike) -> LinearFilter:

@@ -5,6 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxae import checks
 from jaxae.metrics.arguments import finite
 
 __all__ = ["linear_probe", "matched_cosine"]
@@ -28,7 +29,7 @@ def linear_probe(
         The accuracy in [0, 1].
 
     Raises:
-        TypeError: features that are no real numbers.
+        TypeError: features that are no real numbers, or iterations that are no integer.
         ValueError: shapes that do not fit, values that are not finite, or a single group.
 
     Example:
@@ -43,6 +44,7 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    checks.whole("iterations", iterations)
     features = {"train": finite("train", train), "test": finite("test", test)}
     labels = {"train": np.asarray(train_labels), "test": np.asarray(test_labels)}
     for name, table in features.items():

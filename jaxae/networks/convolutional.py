@@ -40,7 +40,12 @@ class Residual(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Return (n, h, w, c) from x (n, h, w, c)."""
+        """Return (n, h, w, c) from x (n, h, w, c).
+
+        Raises:
+            TypeError, ValueError: if activation is no function, or x is no images.
+        """
+        checks.function("activation", self.activation, "flax.linen.relu")
         h = x
         for _ in range(2):
             h = BatchNorm()(h) if self.norm else h
@@ -103,6 +108,7 @@ class ConvEncoder(nn.Module):
             TypeError, ValueError: for impossible stages, other shapes and images that are too small.
         """
         check_stages(self.stages)
+        checks.function("activation", self.activation, "flax.linen.relu")
         check_condition(cond, "x", x)
         if self.width is not None:
             checks.whole("width", self.width)
@@ -174,8 +180,9 @@ class ConvDecoder(nn.Module):
             TypeError, ValueError: for impossible stages and other shapes.
         """
         check_stages(self.stages)
+        checks.function("activation", self.activation, "flax.linen.relu")
         check_shape("start", self.start)
-        if z.ndim != 2:
+        if z.ndim != 2 or z.shape[1] == 0:
             raise ValueError(f"z has shape {z.shape}, but must be (n, latent): z.reshape(len(z), -1)")
         check_condition(cond, "z", z)
         if cond is not None:

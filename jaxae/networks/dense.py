@@ -44,8 +44,18 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, columns: bool = False) -> Array:
-        """Return (n, features) of x (n, inputs), or (features, n) of x (inputs, n) where the examples are columns."""
+        """Return (n, features) of x (n, inputs), or (features, n) of x (inputs, n) where the examples are columns.
+
+        Raises:
+            TypeError: if features is no whole number.
+            ValueError: if features is < 1, or x a single example or without features.
+        """
+        checks.whole("features", self.features)
+        if x.ndim < 2:
+            raise ValueError(f"x has shape {x.shape}, but a dense layer takes (n, features): x[None] for one example")
         inputs = x.shape[0 if columns else -1]
+        if inputs == 0:
+            raise ValueError(f"x has shape {x.shape}, but a dense layer needs at least one feature")
         kernel = self.param("kernel", self.kernel_init, (inputs, self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
@@ -88,7 +98,7 @@ class MLP(nn.Module):
         """Return (n, widths[-1]) from x (n, features) and, side by side with it, cond (n, conditions).
 
         Raises:
-            TypeError: if widths is no tuple, or a width no whole number.
+            TypeError: if widths is no tuple, a width no whole number, or activation no function.
             ValueError: if x or cond is not of rank 2, if the two differ in length, if a width is < 1, if a rate of
                 dropout is outside [0, 1), or if there is not one rate for each activation.
         """
@@ -102,6 +112,7 @@ class MLP(nn.Module):
             raise TypeError(f"widths is {self.widths!r}, but must be a tuple with one width per layer: MLP((64, 2))")
         if not self.widths:
             raise ValueError("widths is empty, but an MLP needs at least one layer: MLP((64, 2))")
+        checks.function("activation", self.activation, "flax.linen.relu")
         activated = len(self.widths) - (not self.activate_final)
         rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * activated
         for rate in [self.dropout] if isinstance(self.dropout, float | int) else rates:
@@ -156,7 +167,16 @@ class Atoms(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, cond: Array | None = None) -> Array:
-        """Return (n, width) from the code z (n, units); cond is not used."""
+        """Return (n, width) from the code z (n, units); cond is not used.
+
+        Raises:
+            TypeError: if width is no whole number.
+            ValueError: if width is < 1, gain is not finite and > 0, or z is not of rank 2.
+        """
+        checks.whole("width", self.width)
+        checks.positive("gain", self.gain)
+        if z.ndim != 2:
+            raise ValueError(f"z has shape {z.shape}, but must be (n, units): z.reshape(len(z), -1)")
         kernel = self.param("kernel", nn.initializers.normal(1.0), (z.shape[-1], self.width), z.dtype)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.width,), z.dtype)
         atoms = kernel / jnp.linalg.norm(kernel, axis=1, keepdims=True)
@@ -168,13 +188,15 @@ def keep_largest(code: Array, k: int) -> Array:
 
     Raises:
         TypeError: if k is no whole number.
-        ValueError: if k is not from 1 to the number of units.
+        ValueError: if code is not (n, units), or k not from 1 to the number of units.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> keep_largest(jnp.array([[1.0, 3.0, 2.0]]), 2).tolist()
         [[0.0, 3.0, 2.0]]
     """
+    if code.ndim != 2:
+        raise ValueError(f"code has shape {code.shape}, but must be (n, units): code.reshape(len(code), -1)")
     checks.whole("k", k, high=code.shape[-1], why=", the units of the code")
     values, places = jax.lax.top_k(code, k)
     # By scatter: four times faster than a mask of the units above the k-th.

@@ -18,12 +18,16 @@ __all__ = ["BatchNorm", "Dropout", "check_condition", "check_rate", "conditioned
 def conditioned(network: Callable[..., Any], x: Array, cond: Array | None) -> Any:
     """Return network(x, cond), or network(x) without a condition, which any Flax module takes.
 
+    Raises:
+        TypeError: if network is no module or function.
+
     Examples:
         >>> import jax, jax.numpy as jnp
         >>> dense, x = nn.Dense(2), jnp.ones((3, 8))
         >>> conditioned(dense.bind(dense.init(jax.random.key(0), x)), x, None).shape
         (3, 2)
     """
+    checks.function("network", network, "networks.MLP((64, 2))")
     return network(x) if cond is None else network(x, cond)
 
 
@@ -44,8 +48,11 @@ class BatchNorm(nn.Module):
         """Return (n, ..., features) normalised over all axes but the last.
 
         Raises:
-            ValueError: if it trains inside a gradient (or vmap) that the loss itself takes.
+            TypeError: if momentum is no number.
+            ValueError: if momentum is outside [0, 1], or it trains inside a gradient (or vmap) that the loss itself
+                takes.
         """
+        checks.fraction("momentum", self.momentum)
         training = self.is_mutable_collection("batch_stats")
         # Flax's own check is switched off: without this one a dead tracer would end up in the running averages.
         if training and self.scope and self.scope.root.trace_level != get_opaque_trace_state(convention="flax"):

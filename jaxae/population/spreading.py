@@ -49,15 +49,22 @@ def spread(
         (mapped with a leading axis on every leaf, shared) -> tree with that leading axis on every leaf.
 
     Raises:
-        TypeError, ValueError: if lanes is no whole number ≥ 1, or the mesh has Explicit axes.
+        TypeError, ValueError: if member is no function, lanes no whole number ≥ 1, or mesh no mesh with Auto axes; and
+            when called, if the leaves of mapped have different lengths.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> spread(lambda a, b: a * b)(jnp.arange(3.0), 2.0).tolist()
         [0.0, 2.0, 4.0]
     """
+    checks.function("member", member, "lambda key, lr: ja.train(...)")
     if lanes is not None:
         checks.whole("lanes", lanes)
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
+            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
+        )
     if mesh is not None and any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
         raise ValueError(
             f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
@@ -109,7 +116,12 @@ def spread(
         return made
 
     def members(mapped: Any, shared: Any) -> Any:
-        count = len(jax.tree.leaves(mapped)[0])
+        lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(mapped)}
+        if len(lengths) != 1 or lengths & {(), (0,)}:
+            raise ValueError(
+                f"mapped has leaves of lengths {sorted(lengths)}, but all must have one row per member, at least one"
+            )
+        ((count,),) = lengths
         share = -(-count // devices)
         missing = share * devices - count
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((mapped, shared)))

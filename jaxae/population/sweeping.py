@@ -1,5 +1,6 @@
 """Runs of a function of a key and hyperparameters, all of them one program."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,8 +37,8 @@ def sweep(
         without hparams.
 
     Raises:
-        TypeError, ValueError: for keys that are not typed keys of shape (seeds,), columns of different lengths, and
-            chunk or lanes that are no whole numbers ≥ 1.
+        TypeError, ValueError: for keys that are not typed keys of shape (seeds,), columns of different lengths or of no
+            argument of member, and member, mesh, chunk or lanes that are not as above.
 
     Examples:
         >>> import jax
@@ -46,11 +47,19 @@ def sweep(
         >>> population(jax.random.split(jax.random.key(0), 3), grid(scale=[1.0, 2.0])).shape
         (2, 3)
     """
+    checks.function("member", member, "lambda key, lr: ja.train(...)")
     if chunk is not None:
         checks.whole("chunk", chunk)
     run = spread(lambda pair, _: member(pair[0], **pair[1]), mesh, lanes)
 
+    parameters = inspect.signature(member).parameters.values()
+    named = None
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        named = [parameter.name for parameter in parameters][1:]
+
     def population(keys: Key, hparams: Mapping[str, Array] | None = None) -> Any:
+        if named is not None:
+            checks.known("hyperparameter of the member", hparams or {}, named)
         count = points(hparams or {})
         columns = {name: jnp.asarray(column) for name, column in (hparams or {}).items()}
         seeds = keys.shape[0] if getattr(keys, "shape", ()) else 1
