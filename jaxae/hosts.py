@@ -162,7 +162,7 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
 
     def one(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-            return leaf if leaf.sharding.is_equivalent_to(sharding, leaf.ndim) else jax.device_put(leaf, sharding)
+            return leaf if leaf.sharding.is_equivalent_to(sharding, leaf.ndim) else _resharded(sharding)(leaf)
         if checks.is_key(leaf):
             return jax.random.wrap_key_data(one(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         array = np.asarray(leaf)
@@ -181,15 +181,15 @@ def read(tree: Any) -> Any:
     apart = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable]
     if apart:
         mesh = leaves[apart[0]].sharding.mesh
-        whole = _whole(mesh)([leaves[i] for i in apart])
+        whole = _resharded(NamedSharding(mesh, PartitionSpec()))([leaves[i] for i in apart])
         for i, leaf in zip(apart, whole, strict=True):
             leaves[i] = leaf.addressable_data(0)
     return jax.tree.unflatten(structure, jax.device_get(leaves))
 
 
 @functools.cache
-def _whole(mesh: Mesh) -> Any:
-    return jax.jit(lambda leaves: leaves, out_shardings=NamedSharding(mesh, PartitionSpec()))
+def _resharded(sharding: NamedSharding) -> Any:
+    return jax.jit(lambda tree: tree, out_shardings=sharding)
 
 
 @contextlib.contextmanager

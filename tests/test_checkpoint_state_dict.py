@@ -107,3 +107,17 @@ def test_another_state_is_refused(change, message):
 def test_what_has_no_place_is_refused(variables, given, message):
     with pytest.raises(ValueError, match=message):
         to_state_dict(variables, **given)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: to_state_dict(None), TypeError, "variables is None, but must be a mapping"),
+        (lambda: to_state_dict({"params": np.ones(2)}), ValueError, "variables have 'params' in no layer"),
+        (lambda: from_state_dict({}, None), TypeError, "like is None, but must be a mapping"),
+        (lambda: from_state_dict(3, {}), TypeError, "state is 3, but must be a mapping"),
+    ],
+)
+def test_what_is_no_mapping_of_layers_is_refused(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

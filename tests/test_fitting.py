@@ -150,7 +150,7 @@ def test_a_fit_is_that_train(optimised):
     same(fitted.history, history)
     same(fitted.variables, state.variables)
     assert (fitted.hparams, fitted.seeds, fitted.members, fitted.describe()) == ({}, None, None, "trained")
-    assert tuple(map(int, fitted.status)) == (4, 4, 0, 0, 0)
+    assert tuple(map(int, fitted.status)) == (4, 4, 0, 0, 0, 0, 0)
 
 
 def test_validation_changes_no_bit_of_the_run(single):
@@ -195,7 +195,7 @@ def test_every_validation_row_counts_once():
 
 
 def test_every_epoch_and_part_scores_with_its_own_key():
-    rows = ja.Batch(jnp.ones((2049, 1)))
+    rows = ja.Batch(jnp.ones((2049, FEATURES)))
     seen = []
 
     def score(variables, batch, key):
@@ -279,7 +279,7 @@ def test_the_axes_of_a_population(grid, population):
     np.testing.assert_array_equal(population.seeds, [0, 1, 0, 1, 0, 1])
     np.testing.assert_array_equal(population.hparams["lr"], np.repeat(np.asarray(grid["lr"]), 2))
     assert population.history["loss"].shape == (6, 5) and np.isfinite(population.history["loss"]).all()
-    assert [np.shape(part) for part in population.status] == [(6,)] * 5
+    assert [np.shape(part) for part in population.status] == [(6,)] * 7
     assert {leaf.shape[0] for leaf in jax.tree.leaves((population.state, population.variables))} == {6}
 
 

@@ -19,7 +19,7 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, optimised):
     assert sorted(os.listdir()) == ["ae.safetensors", "denoiser", "denoiser.jsonl", "denoiser.safetensors", "digits"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "convolutions", "throughput"])
+@pytest.mark.parametrize("name", ["recipes", "convolutions", "throughput", "reliability.table"])
 def test_the_table_is_made_from_the_committed_results(name):
     benchmark = pytest.importorskip(f"benchmarks.{name}", reason="the benchmarks are not part of an installation")
     results = json.loads(benchmark.RESULTS.read_text())

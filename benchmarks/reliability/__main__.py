@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import reliability
-from benchmarks.reliability.table import RESULTS, ROWS
+from benchmarks import readme, reliability
+from benchmarks.reliability.table import RESULTS, ROWS, table
 from benchmarks.throughput import machine
 
 
@@ -28,6 +28,7 @@ def main() -> int:
             results["machine"] = machine("cpu", False)
             results.setdefault("rows", {})[name] = json.loads(ran.stdout.splitlines()[-1])
             RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+            readme.rewrite("reliability", table(results))
     return missed > 0
 
 

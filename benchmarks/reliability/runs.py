@@ -28,6 +28,8 @@ FAMILIES = {
 """Names of `benchmarks.systems`, whose rows are cut down."""
 ROWS = 96
 BATCH = 32
+DIGITS = 64
+"""Of a digest."""
 HEARTBEAT = 10
 """Seconds after which a process without a sign of life counts as dead."""
 
@@ -107,9 +109,9 @@ class Run:
     def each_ended(self) -> list[tuple[int, str, str]]:
         """Return status, digest and what was said of every process."""
         said = [process.communicate() for process in self.processes]
-        # What is before the last line is Gloo's.
+        # Gloo says something, too.
         return [
-            (process.returncode, "".join(out.splitlines()[-1:]), err)
+            (process.returncode, "".join(line for line in out.splitlines() if len(line) == DIGITS), err)
             for process, (out, err) in zip(self.processes, said, strict=True)
         ]
 

@@ -41,6 +41,7 @@ def to_state_dict(
         makes: the same of those that make one.
 
     Raises:
+        TypeError: for what is no mapping.
         ValueError: for a layer that is not there or is not of that size, and a collection that torch has no place for.
 
     Examples:
@@ -51,6 +52,7 @@ def to_state_dict(
         {'encoder.Dense_0.weight': (2, 4), 'encoder.Dense_0.bias': (2,),
          'decoder.Dense_0.weight': (4, 2), 'decoder.Dense_0.bias': (4,)}
     """
+    _check(variables=variables, takes=takes or {}, makes=makes or {})
     places = _places(variables, takes or {}, makes or {})
     return {place.name: np.ascontiguousarray(place.there(np.asarray(leaf))) for place, leaf in places}
 
@@ -71,6 +73,7 @@ def from_state_dict(
         makes: as for `to_state_dict`.
 
     Raises:
+        TypeError: for what is no mapping.
         ValueError: naming what is missing, too many, or of another shape.
 
     Examples:
@@ -81,6 +84,7 @@ def from_state_dict(
         >>> jax.tree.map(lambda leaf: leaf.shape, back["params"]["encoder"])
         {'Dense_0': {'bias': (2,), 'kernel': (4, 2)}}
     """
+    _check(state=state, like=like, takes=takes or {}, makes=makes or {})
     places = _places(like, takes or {}, makes or {})
     given = {name: np.asarray(array) for name, array in state.items() if not name.endswith("num_batches_tracked")}
     names = {place.name for place, _ in places}
@@ -97,6 +101,14 @@ def from_state_dict(
     return nested(found, list(like))
 
 
+def _check(**given: Any) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"{name} is {value!r:.40}, but must be a mapping of names: what init returns, or a state_dict"
+            )
+
+
 class _Place(NamedTuple):
     path: str
     name: str
@@ -108,6 +120,8 @@ def _places(variables: Variables, takes: Mapping[str, Shape], makes: Mapping[str
     """Return where every leaf lies in torch, and how one becomes the other, beside the leaf."""
     found, layers = [], set()
     for path, leaf in flat("", variables).items():
+        if "/" not in path.removeprefix("/"):
+            raise ValueError(f"variables have {path.removeprefix('/')!r} in no layer: give what init returns")
         collection, *layer, last = path.removeprefix("/").split("/")
         kind = layer[-1].rsplit("_", 1)[0] if layer else ""
         norm = kind == "BatchNorm"

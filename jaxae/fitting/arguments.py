@@ -69,6 +69,11 @@ def check_mesh(mesh: Mesh | None, batch_size: int, *, many: bool) -> None:
     """Refuse a mesh that members, or the rows of a batch, cannot be spread over."""
     if mesh is None:
         return
+    if not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
+            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
+        )
     axes = [name for name in mesh.axis_names if name != DATA]
     if not many and axes:
         raise ValueError(

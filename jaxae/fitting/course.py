@@ -1,5 +1,6 @@
 """A fit under way: how its members begin, advance together in chunks, and are told apart again."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -141,11 +142,6 @@ def program(
         ValueError: if shards have too little memory.
     """
     own, many = peers(mesh), members is not None
-    if mesh is not None and DATA in mesh.axis_names:
-        plain = factory
-
-        def factory(**hparams: Any) -> Learner:
-            return over_rows(plain(**hparams), mesh)
 
     def placed(batch: Any) -> Any:
         # On a mesh every device has all rows, from the beginning.
@@ -154,18 +150,31 @@ def program(
     validation = placed(validation)
     if isinstance(data, Shards):
         batches_of(data, batch_size, members or 1)
-        member = streams(model, factory, score, batch_size, len(data.x) // batch_size, patience)
+        steps = len(data.x) // batch_size
+        made = functools.partial(streams, model, score=score, batch_size=batch_size, steps=steps, patience=patience)
     else:
         data = placed(data)
-        member = programs(model, factory, score, batch_size, CHUNK_EPOCHS, patience, not many)
+        made = functools.partial(
+            programs,
+            model,
+            score=score,
+            batch_size=batch_size,
+            buffer=CHUNK_EPOCHS,
+            patience=patience,
+            alone=not many,
+        )
+    member = runs = made(factory=factory)
+    if mesh is not None and DATA in mesh.axis_names:
+        # What a member computes is the same wherever its rows lie.
+        runs = made(factory=lambda **hparams: over_rows(factory(**hparams), mesh))
     if many:
-        begin = spread(member[0], mesh, lanes)
+        begin = spread(runs[0], mesh, lanes)
         # Where rows come in pieces, the states before an epoch are needed to its end.
-        advance = spread(member[1], mesh, lanes, in_place=not isinstance(data, Shards))
+        advance = spread(runs[1], mesh, lanes, in_place=not isinstance(data, Shards))
     elif mesh is None:
-        begin, advance = map(jax.jit, member)
+        begin, advance = map(jax.jit, runs)
     else:
-        begin, advance = (everywhere(each, mesh) for each in member)
+        begin, advance = (everywhere(each, mesh) for each in runs)
     return Program(begin, advance, member, data, validation, batch_size, epochs, own)
 
 

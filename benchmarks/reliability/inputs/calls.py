@@ -60,10 +60,10 @@ def answer(call: Call, changed: Mapping[str, Any]) -> Any:
 
 
 def public() -> set[str]:
-    """Return the names of all public functions but those that draw reports."""
+    """Return the names of all public functions but those that draw reports, or need several processes."""
     modules = {name: getattr(ja, name) for name in ja.__all__ if inspect.ismodule(getattr(ja, name))}
     found = {name for name in ja.__all__ if inspect.isfunction(getattr(ja, name))}
-    for name in set(modules) - {"report"}:
+    for name in set(modules) - {"report", "hosts"}:
         found |= {f"{name}.{own}" for own in modules[name].__all__ if inspect.isfunction(getattr(modules[name], own))}
     # What stands in the root too is called by its name there.
     return {name for name in found if "." not in name or name.partition(".")[2] not in found}

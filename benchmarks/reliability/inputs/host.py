@@ -211,6 +211,11 @@ def _of_learners() -> dict[str, Call]:
         "schedule": Call(
             ja.schedule, {"factory": lambda noise: learner(), "noise": optax.linear_schedule(0.0, 1.0, 10)}
         ),
+        "accumulate": Call(ja.accumulate, {"objective": objective, "parts": 2}),
+        "averaged": Call(ja.averaged, {"learner": learner(), "decay": 0.9}),
+        "averages": Call(ja.averages, {"state": ja.averaged(learner(), 0.9).init(state)}),
+        "skip_nonfinite": Call(ja.skip_nonfinite, {"learner": learner(), "patience": 2}),
+        "in_bfloat16": Call(ja.in_bfloat16, {"model": ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((4,)))}),
         "lift": Call(ja.lift, {"make": _Network}),
         "warm_start": Call(ja.warm_start, {"model": Line(), "params": {"w": np.ones(COLUMNS)}}),
         "start": Call(ja.start, {"learner": learner(), "variables": state}),
@@ -246,10 +251,27 @@ def _factory(scale: Any = 0.1) -> Learner:
 def _population() -> ja.Fit:
     """Return three members that were never trained."""
     variables = {"params": {"w": np.zeros((3, COLUMNS), np.float32)}}
-    status = Status(*(np.full(3, epoch, np.int32) for epoch in (1, 1, 0, 0, 0)))
+    status = Status(*(np.full(3, epoch, np.int32) for epoch in (1, 1, 0, 0, 0, 0, 0)))
     history = {"loss": np.array([[3.0], [1.0], [2.0]], np.float32)}
     state = TrainState(np.full(3, 4, np.int32), variables, ())
     return ja.Fit(variables, state, history, {}, np.arange(3, dtype=np.int32), status, {"epochs": 1})
+
+
+def _of_models(folder: Path) -> dict[str, Call]:
+    module = ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((COLUMNS,)))
+    variables = jax.device_get(module.init(jax.random.key(9), X))
+    given = {"module": module, "variables": variables, "batch": Batch(X)}
+    path = ja.checkpoint.export(path=folder / "exported.safetensors", **given)
+    root = ja.checkpoint.load_model(path).root
+    state = ja.checkpoint.to_state_dict(variables)
+    return {
+        "checkpoint.save_model": Call(ja.checkpoint.save_model, {**given, "path": folder / "model.safetensors"}),
+        "checkpoint.export": Call(ja.checkpoint.export, {**given, "path": folder / "again-exported.safetensors"}),
+        "checkpoint.load_model": Call(ja.checkpoint.load_model, {"path": path, "root": root}),
+        "checkpoint.load_functions": Call(ja.checkpoint.load_functions, {"path": path, "root": root}),
+        "checkpoint.to_state_dict": Call(ja.checkpoint.to_state_dict, {"variables": variables}),
+        "checkpoint.from_state_dict": Call(ja.checkpoint.from_state_dict, {"state": state, "like": variables}),
+    }
 
 
 def _of_runs(folder: Path) -> dict[str, Call]:
@@ -263,8 +285,11 @@ def _of_runs(folder: Path) -> dict[str, Call]:
     many = _population()
     saved = ja.checkpoint.save(many.take(0), folder / "fit.safetensors")
     uniform = hyperparameters.uniform(0.1, 0.2)
+    np.save(folder / "rows.npy", X)
     return {
         **_of_population(),
+        **_of_models(folder),
+        "data.shards": Call(ja.data.shards, {"x": folder / "rows.npy", "memory": 2**20}),
         "run": Call(ja.run, {"learner": learner(), "state": state, **run}),
         "train": Call(ja.train, {"model": Line(), "learner": learner(), **run}),
         "fit": Call(ja.fit, {"learner": learner(), **driven}),

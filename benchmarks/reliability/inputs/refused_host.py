@@ -226,7 +226,7 @@ def _of_numbers() -> list[Refusal]:
     ]
 
 
-def _of_learners() -> list[Refusal]:
+def _of_learners(folder: Path) -> list[Refusal]:
     return [
         ("objective", {"loss": "sparse"}, ("loss", "'sparse'", "function")),
         ("objective", {"rat": 0.1}, ("hyperparameter", "'rat'", "rate")),
@@ -234,6 +234,13 @@ def _of_learners() -> list[Refusal]:
         ("objective", {"model": ja.models.AE}, ("model", "AE", "Linen module")),
         ("score", {"beta": 1.0}, ("hyperparameter", "'beta'", "weight")),
         ("score", {"loss": None}, ("loss", "None", "function")),
+        ("accumulate", {"parts": 0}, ("parts", "0", "≥ 1")),
+        ("averaged", {"decay": 1.5}, ("decay", "1.5")),
+        ("averages", {"state": ()}, ("averaged",)),
+        ("skip_nonfinite", {"patience": 0}, ("patience", "0", "≥ 1")),
+        ("checkpoint.load_model", {"path": folder / "none"}, ("none", "no file")),
+        ("checkpoint.load_model", {"root": "0" * 64}, ("root", "0000")),
+        ("data.shards", {"x": folder / "none"}, ("none",)),
         ("descend", {"tx": 0.1}, ("tx", "float", "optax.adam(1e-3)")),
         ("descend", {"wrt": "w"}, ("wrt", "'w'", "wrt=('w',)")),
         ("descend", {"objective": 1.0}, ("objective", "1.0", "function")),
@@ -274,7 +281,7 @@ def _of_runs(folder: Path) -> list[Refusal]:
         ]
     ]
     return [
-        *_of_learners(),
+        *_of_learners(folder),
         *common,
         ("run", {"state": {"params": X}}, ("state", "dict", "TrainState")),
         ("train", {"model": "AE"}, ("model", "str", "Linen module")),
