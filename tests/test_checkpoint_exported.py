@@ -54,7 +54,12 @@ def close(one, other):
         np.testing.assert_allclose(own, leaf, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
+SLOW = ("images", "enlarged")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODELS]
+)
 def test_the_functions_give_what_the_model_gives(name, tmp_path):
     model, shape, conditions, loss = MODELS[name]
     batch = rows(2, shape, conditions)

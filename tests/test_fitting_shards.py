@@ -170,8 +170,8 @@ def mesh_of(devices):
     "given",
     [
         {"lanes": 2},
-        {"lanes": 4, "mesh": mesh_of(2)},
-        {"lanes": 2, "chunk": 4},
+        pytest.param({"lanes": 4, "mesh": mesh_of(2)}, marks=pytest.mark.slow),
+        pytest.param({"lanes": 2, "chunk": 4}, marks=pytest.mark.slow),
         {},
         {"mesh": mesh_of(3)},
     ],
@@ -183,6 +183,7 @@ def test_members_of_a_population_read_orders_of_their_own(tmp_path, optimised, g
     same(fit(data, learner, **given), fit(ja.Batch(ROWS), learner, **given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "own"), [(ja.search.halving, {}), (ja.search.evolution, {"every": 2})], ids=["halving", "evolution"]
 )

@@ -150,6 +150,7 @@ sys.exit(main([*arguments, "--distributed", "--coordinator", where, "--processes
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_with_two_processes_and_one_writes(tmp_path):
     arguments = ["train", "autoencoder", "--epochs", "2", "--seeds", "3", "--no-cache", "--out", str(tmp_path / "two")]
     processes = started(TRAINED, *arguments)

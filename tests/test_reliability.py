@@ -11,7 +11,13 @@ reliability = pytest.importorskip("benchmarks.reliability.table", reason="benchm
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("row", reliability.ROWS)
+SLOW = ("resume", "invariance", "stops", "peers", "larger", "layouts")
+"""Rows whose short form takes a minute or two as well."""
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.slow] if row in SLOW else []) for row in reliability.ROWS]
+)
 def test_the_short_form_meets_its_goal(row):
     command = [sys.executable, "-m", f"benchmarks.reliability.{row}", "--short"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

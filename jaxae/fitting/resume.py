@@ -134,12 +134,11 @@ def _fingerprint(course: Course) -> str:
     """Return a digest of what a member computes, from its beginning on: of another model or learner it is another."""
     begin, advance = course.program.member
     # How many batches of shards come together is no part of it.
-    own, shared = (jax.tree.map(jax.typeof, tree) for tree in arguments(course, batches=1))
-    if course.seed is not None:
-        own = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), own)
+    own, shared = arguments(course, batches=1)
+    own, shared = _shapes(own, axes=int(course.seed is not None)), _shapes(shared)
     digest = hashlib.sha256()
     for traced in (
-        jax.make_jaxpr(begin)((own[1][0].order, own[1][1]), jax.tree.map(jax.typeof, course.program.example)),
+        jax.make_jaxpr(begin)((own[1][0].order, own[1][1]), _shapes(course.program.example)),
         jax.make_jaxpr(advance)(own, shared),
     ):
         # Where functions lie in memory is another place in every process.
@@ -147,6 +146,11 @@ def _fingerprint(course: Course) -> str:
         for constant in _constants(traced):
             digest.update(np.asarray(jax.random.key_data(constant) if checks.is_key(constant) else constant).tobytes())
     return digest.hexdigest()
+
+
+def _shapes(tree: Any, axes: int = 0) -> Any:
+    """Return shapes and dtypes, less leading axes, and nothing of where arrays lie: a trace that knows is another."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[axes:], leaf.dtype), tree)
 
 
 def _constants(value: Any) -> Iterator[Any]:
