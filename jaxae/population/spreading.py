@@ -79,8 +79,9 @@ def spread(
 
     def program(mapped: Any, shared: Any, share: int, each: bool) -> tuple[Callable[..., Any], int]:
         """Return what runs a device's share of members, and the number of those that it runs together."""
-        one, all_of_them = (jax.tree.map(jax.typeof, tree) for tree in (mapped, shared))
-        one = jax.tree.map(lambda aval: jax.ShapeDtypeStruct(aval.shape[1:], aval.dtype), one)
+        # Nothing of where arrays lie: in the program they lie otherwise, and a trace that knew would not fit.
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), mapped)
+        all_of_them = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), shared)
         known = (jax.tree.structure((one, all_of_them)), *map(str, jax.tree.leaves((one, all_of_them))), share, each)
         if known in compiled:
             return compiled[known]
