@@ -215,6 +215,10 @@ for _what, _name in {
     CONTENTS[_what] = _named(_name)
 
 
+def _more(name: str, array: np.ndarray) -> Callable[[Good], bytes]:
+    return lambda good: signed(good.config, {**good.arrays, name: array}, good.form)
+
+
 def _array(name: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Callable[[Good], bytes]:
     """Return a file in which an array is another one, or gone."""
 
@@ -354,27 +358,13 @@ MODELS: dict[str, Callable[[Good], bytes]] = {
     "an array of another dtype": _array(KERNEL, lambda array: array.astype(np.float64)),
     "an array of whole numbers": _array(KERNEL, lambda array: array.view(np.int32)),
     "an array of one number": _array(KERNEL, lambda array: array[:1, :1].copy()),
-    "an array more": lambda good: signed(
-        good.config, {**good.arrays, "variables/params/more": np.ones(1, np.float32)}, good.form
-    ),
-    "a collection more": lambda good: signed(
-        good.config, {**good.arrays, "variables/code/w": np.ones(1, np.float32)}, good.form
-    ),
-    "an array beside the variables": lambda good: signed(
-        good.config, {**good.arrays, "code": np.ones(1, np.float32)}, good.form
-    ),
-    "an array that holds others": lambda good: signed(
-        good.config, {**good.arrays, "variables/params/encoder": np.ones(1, np.float32)}, good.form
-    ),
-    "neither true nor false": lambda good: signed(
-        good.config, {**good.arrays, "flag": np.frombuffer(b"\x02", np.bool_)}, good.form
-    ),
-    "a function of floats": lambda good: signed(
-        good.config, {**good.arrays, "functions/encode": np.ones(1, np.float32)}, good.form
-    ),
-    "a function that goes up": lambda good: signed(
-        good.config, {**good.arrays, "functions/a b": np.ones(1, np.uint8)}, good.form
-    ),
+    "an array more": _more("variables/params/more", np.ones(1, np.float32)),
+    "a collection more": _more("variables/code/w", np.ones(1, np.float32)),
+    "an array beside the variables": _more("code", np.ones(1, np.float32)),
+    "an array that holds others": _more("variables/params/encoder", np.ones(1, np.float32)),
+    "neither true nor false": _more("flag", np.frombuffer(b"\x02", np.bool_)),
+    "a function of floats": _more("functions/encode", np.ones(1, np.float32)),
+    "a function that goes up": _more("functions/a b", np.ones(1, np.uint8)),
     "2,500 arrays": lambda good: signed(
         good.config, {f"variables/params/w{i}": np.ones(1, np.float32) for i in range(2500)}, good.form
     ),
@@ -407,19 +397,11 @@ FITS: dict[str, Callable[[Good], bytes]] = {
     "a step of fractions": _array("state/step", lambda array: array.astype(np.float32)),
     "no status": _array("status/epochs", lambda array: None),
     "a status of two": _array("status/epochs", lambda array: np.zeros(2, np.int32)),
-    "seeds of a table": lambda good: signed(
-        good.config, {**good.arrays, "seeds": np.zeros((1, 1), np.int32)}, good.form
-    ),
-    "more seeds than members": lambda good: signed(
-        good.config, {**good.arrays, "seeds": np.zeros(9, np.int32)}, good.form
-    ),
-    "an optimizer that begins at 7": lambda good: signed(
-        good.config, {**good.arrays, "state/opt_state/7": np.ones(1, np.float32)}, good.form
-    ),
-    "variables that hold others": lambda good: signed(
-        good.config, {**good.arrays, "variables/params/w/w": np.ones(1, np.float32)}, good.form
-    ),
-    "an array of no part": lambda good: signed(good.config, {**good.arrays, "code": np.ones(1, np.float32)}, good.form),
+    "seeds of a table": _more("seeds", np.zeros((1, 1), np.int32)),
+    "more seeds than members": _more("seeds", np.zeros(9, np.int32)),
+    "an optimizer that begins at 7": _more("state/opt_state/7", np.ones(1, np.float32)),
+    "variables that hold others": _more("variables/params/w/w", np.ones(1, np.float32)),
+    "an array of no part": _more("code", np.ones(1, np.float32)),
 }
 """By name, what a file says of a fit and its arrays, with a root that fits."""
 

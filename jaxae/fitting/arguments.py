@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
@@ -12,7 +11,7 @@ from jax.sharding import Mesh
 from jaxae import checks
 from jaxae.data import Shards
 from jaxae.hyperparameters import points
-from jaxae.population import DATA
+from jaxae.population import DATA, check_axes
 from jaxae.training import check_run
 from jaxae.types import Array, Batch, Key, Learner, Score
 
@@ -69,11 +68,7 @@ def check_mesh(mesh: Mesh | None, batch_size: int, *, many: bool) -> None:
     """Refuse a mesh that members, or the rows of a batch, cannot be spread over."""
     if mesh is None:
         return
-    if not isinstance(mesh, Mesh):
-        raise TypeError(
-            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
-            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
-        )
+    check_axes(mesh)
     axes = [name for name in mesh.axis_names if name != DATA]
     if not many and axes:
         raise ValueError(
@@ -84,11 +79,6 @@ def check_mesh(mesh: Mesh | None, batch_size: int, *, many: bool) -> None:
         raise ValueError(
             f"the mesh has the axis {DATA!r} alone, but members need one of their own: jax.make_mesh((1, "
             f"{mesh.size}), ('members', {DATA!r}), ...)"
-        )
-    if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
-        raise ValueError(
-            f"the mesh has axes of type {mesh.axis_types}, but a fit needs Auto axes: jax.make_mesh(shape, names, "
-            "axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
         )
     parts = mesh.shape.get(DATA, 1)
     if batch_size % parts:

@@ -39,8 +39,7 @@ def objective(model: Any, loss: Loss, /, **hparams: Any) -> Objective:
         >>> value.shape, sorted(metrics)
         ((), ['loss'])
     """
-    _check(model, loss, hparams)
-    loss = functools.partial(loss, **hparams)
+    loss = _with(model, loss, hparams)
 
     def evaluate(variables: Variables, batch: Batch, key: Key) -> tuple[Array, tuple[Variables, Metrics]]:
         loss_key, dropout_key = threefry.split(key)
@@ -149,8 +148,7 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
         >>> ja.score(ae, ja.losses.reconstruction)(ae.init(jax.random.key(0), x), ja.Batch(x)).shape
         (5,)
     """
-    _check(model, loss, hparams)
-    loss = functools.partial(loss, **hparams)
+    loss = _with(model, loss, hparams)
 
     def values(variables: Variables, batch: Batch, key: Key | None = None) -> Array:
         result, _ = model.apply(variables, batch, key, method=_as_method(loss))
@@ -160,7 +158,8 @@ def score(model: Any, loss: Loss, /, **hparams: Any) -> Score:
     return values
 
 
-def _check(model: Any, loss: Any, hparams: Mapping[str, Any]) -> None:
+def _with(model: Any, loss: Any, hparams: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the loss with its hyperparameters, or refuse what is no model, no loss or none of them."""
     if not callable(getattr(model, "apply", None)) or isinstance(model, type):
         given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(
@@ -172,6 +171,7 @@ def _check(model: Any, loss: Any, hparams: Mapping[str, Any]) -> None:
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         named = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
         checks.known("hyperparameter of the loss", hparams, named)
+    return functools.partial(loss, **hparams)
 
 
 def _as_method(loss: Callable[..., Any]) -> Callable[..., Any]:

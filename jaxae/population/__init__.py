@@ -6,8 +6,8 @@ spreading members spread over devices
 sweeping  runs of a function of a key and hyperparameters
 """
 
-from jaxae.population.devices import DATA, everywhere, over_rows, put
+from jaxae.population.devices import DATA, check_axes, everywhere, over_rows, put
 from jaxae.population.spreading import spread
 from jaxae.population.sweeping import sweep
 
-__all__ = ["DATA", "everywhere", "over_rows", "put", "spread", "sweep"]
+__all__ = ["DATA", "check_axes", "everywhere", "over_rows", "put", "spread", "sweep"]

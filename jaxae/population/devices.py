@@ -1,6 +1,6 @@
 """How a program runs on every device of a mesh."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,10 +11,32 @@ from jaxae import checks
 from jaxae.hosts import place
 from jaxae.types import Array, Batch, Key, Learner, Metrics, Variables
 
-__all__ = ["DATA", "alone", "everywhere", "on_each", "over_rows", "partitioned", "put"]
+__all__ = ["DATA", "alone", "check_axes", "everywhere", "on_each", "over_rows", "partitioned", "put"]
 
 DATA = "data"
 """The axis of a mesh over which the rows of a batch are spread."""
+
+
+def check_axes(mesh: Any) -> None:
+    """Refuse what is no mesh, or one whose axes are not Auto.
+
+    Raises:
+        TypeError: for what is no mesh.
+        ValueError: for Explicit or Manual axes.
+
+    Examples:
+        >>> check_axes(jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:1]))
+    """
+    if not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
+            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
+        )
+    if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
+        raise ValueError(
+            f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
+            ", names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
+        )
 
 
 def put(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
@@ -60,27 +82,22 @@ def partitioned(member: Callable[..., Any], mesh: Mesh, axes: PartitionSpec, in_
 def on_each(member: Callable[..., Any], mesh: Mesh, axes: PartitionSpec, in_place: bool) -> Callable[..., Any]:
     """Return what `partitioned` does, from a program of its own for every device.
 
-    It is compiled once for every device, but it is the program that a single device has: one for several devices XLA
-    simplifies in another order, and rounds otherwise (tests/laws/test_population.py fails without this).
+    What goes in lies on the devices already, in its parts. The program is compiled once for every device, but it is the
+    one that a single device has: one for several devices XLA simplifies in another order, and rounds otherwise
+    (tests/laws/test_population.py fails without this).
     """
     sharding = NamedSharding(mesh, axes)
     run = alone(member, in_place)
     local = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
 
     def call(mapped: Any, *shared: Any) -> Any:
-        parts = zip(*(_parts(put(tree, mesh, spec), local) for tree, spec in _specs(mapped, shared, axes)), strict=True)
+        parts = zip(*(_parts(tree, local) for tree in (mapped, *shared)), strict=True)
         with ThreadPoolExecutor(len(local)) as pool:
             outs = list(pool.map(lambda own: run(*own), parts))
         leaves = zip(*map(jax.tree.leaves, outs), strict=True)
         return jax.tree.unflatten(jax.tree.structure(outs[0]), [_whole(list(each), sharding) for each in leaves])
 
     return call
-
-
-def _specs(mapped: Any, shared: Any, axes: PartitionSpec) -> Iterator[tuple[Any, PartitionSpec]]:
-    yield mapped, axes
-    for tree in shared:
-        yield tree, PartitionSpec()
 
 
 def _parts(tree: Any, devices: list[Any]) -> list[Any]:

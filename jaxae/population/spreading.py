@@ -11,7 +11,7 @@ from jax.extend import core
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxae import checks
-from jaxae.population.devices import DATA, alone, on_each, partitioned, put
+from jaxae.population.devices import DATA, alone, check_axes, on_each, partitioned, put
 from jaxae.population.groups import activations, filled, grouped
 from jaxae.types import Array
 
@@ -60,16 +60,8 @@ def spread(
     checks.function("member", member, "lambda key, lr: ja.train(...)")
     if lanes is not None:
         checks.whole("lanes", lanes)
-    if mesh is not None and not isinstance(mesh, Mesh):
-        raise TypeError(
-            f"mesh is {type(mesh).__name__}, but must be a mesh of devices: jax.make_mesh((jax.device_count(),), "
-            '("members",), axis_types=(jax.sharding.AxisType.Auto,))'
-        )
-    if mesh is not None and any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
-        raise ValueError(
-            f"the mesh has axes of type {mesh.axis_types}, but members need Auto axes: jax.make_mesh(shape"
-            ", names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))"
-        )
+    if mesh is not None:
+        check_axes(mesh)
     names = () if mesh is None else tuple(name for name in mesh.axis_names if name != DATA)
     axes = PartitionSpec(names)
     devices = 1 if mesh is None else math.prod(mesh.shape[name] for name in names)
@@ -132,6 +124,7 @@ def spread(
         run, width = program(mapped, shared, share, lanes is not None and rows == 1 and not traced)
         if missing:
             mapped = _rows(mapped, np.arange(count + missing) % count)
+            mapped = mapped if mesh is None or traced else put(mapped, mesh, axes)
         groups: Any = np.int32(-(-share // width))
         groups = jnp.asarray(groups) if mesh is None or traced else put(groups, mesh, PartitionSpec())
         out = run(mapped, shared, groups)
