@@ -22,23 +22,11 @@ from jaxae.checkpoint import Keep, Steps
 from jaxae.distributions import per_example
 from jaxae.fitting import course, resume
 from jaxae.fitting.resume import CHANGEABLE
+from tests.line import Line, errors
 
 ROWS, FEATURES, BATCH, STEPS = 24, 5, 8, 3
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (ROWS, FEATURES)))
 VALID = ja.Batch(jax.random.uniform(jax.random.key(1), (10, FEATURES)))
-
-
-class Line:
-    """The smallest model: x·w should be 1. It compiles in a fraction of the time of a network."""
-
-    def init(self, key, x, cond=None):
-        return {"params": {"w": jax.random.normal(key, x.shape[1:]), "b": jnp.zeros(())}}
-
-
-def errors(variables, batch, key=None):
-    """Return the squared error of every row, which is its score too."""
-    params = variables["params"]
-    return (batch.x @ params["w"] + params["b"] - 1) ** 2
 
 
 def squared(spoil=1.0):

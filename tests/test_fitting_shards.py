@@ -21,6 +21,7 @@ import jaxae as ja
 from jaxae.checkpoint import Keep, Steps
 from jaxae.fitting import course
 from jaxae.networks import MLP, ConvEncoder, Stage
+from tests.line import Line, errors
 
 N, FEATURES, BATCH, STEPS = 70, 5, 8, 8  # 6 rows are left out of every epoch
 ROWS = np.random.default_rng(0).random((N, FEATURES)).astype(np.float32)
@@ -28,18 +29,6 @@ GIVEN = np.random.default_rng(1).random((N, 2)).astype(np.float32)
 VALID = ja.Batch(np.random.default_rng(2).random((10, FEATURES)).astype(np.float32))
 ONE = 6 * BATCH * 4 * (FEATURES + 1)
 """Bytes of memory for every batch of a piece."""
-
-
-class Line:
-    """The smallest model: x·w should be 1. It compiles in a fraction of the time of a network."""
-
-    def init(self, key, x, cond=None):
-        return {"params": {"w": jax.random.normal(key, x.shape[1:]), "b": jnp.zeros(())}}
-
-
-def errors(variables, batch, key=None):
-    params = variables["params"]
-    return (batch.x @ params["w"] + params["b"] - 1) ** 2
 
 
 def learner(lr=0.1):

@@ -10,23 +10,12 @@ from jax.sharding import AxisType
 import jaxae as ja
 from jaxae import search
 from jaxae.hyperparameters import log_uniform, uniform
+from tests.line import Line, errors
 
 ROWS, FEATURES, BATCH = 24, 5, 8
 DATA = ja.Batch(jax.random.uniform(jax.random.key(0), (ROWS, FEATURES)))
 VALID = ja.Batch(jax.random.uniform(jax.random.key(1), (10, FEATURES)))
 RATES = np.array([1e-3, 0.1, 3e-3, 0.03, 0.3, 1e30, 0.2, 1e-4, 0.05], np.float32)
-
-
-class Line:
-    """The smallest model: x·w should be 1."""
-
-    def init(self, key, x, cond=None):
-        return {"params": {"w": jax.random.normal(key, x.shape[1:]), "b": jnp.zeros(())}}
-
-
-def errors(variables, batch, key=None):
-    params = variables["params"]
-    return (batch.x @ params["w"] + params["b"] - 1) ** 2
 
 
 def objective(variables, batch, key):
