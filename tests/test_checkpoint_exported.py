@@ -137,3 +137,11 @@ def test_nothing_is_written_where_it_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="these variables are not those of this model"):
         export(model, model.init(jax.random.key(0), jnp.ones((1, 4))), rows(1, shape, 0), tmp_path / "m")
     assert os.listdir(tmp_path) == []
+
+
+def test_functions_are_written_in_a_dialect_that_an_older_jax_reads(tmp_path):
+    model, shape, conditions, score = MODELS["dense"]
+    data = rows(3, shape, conditions)
+    path = export(model, model.init(jax.random.key(0), data.x), data, tmp_path / "ae.safetensors")
+    written = path.read_bytes()
+    assert written.count(b"StableHLO_v") == written.count(b"StableHLO_v1.13.0") == 2

@@ -4,14 +4,17 @@
     python -m benchmarks.reliability.across read DIR     where another one is: prints a line of JSON, and exits with 1
                                                          where an output differs
 
-Without either, both are done with the version at hand, each in a process of its own.
+Without either, both are done with the version at hand, each in a process of its own; and where JAXAE_OTHER_PYTHON names
+another Python with jaxae installed, each of the two also reads what the other wrote.
 """
 
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +118,33 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def measured(short: bool) -> dict[str, Any]:
-    """Return what is read with this version of what was written with it."""
+    """Return what is read with this version of what was written with it, and with the other one each way."""
+    root, here, other = Path(__file__).parents[2], sys.executable, os.environ.get("JAXAE_OTHER_PYTHON")
+
+    def run(python: str, what: str, place: str) -> str:
+        command = [python, "-m", "benchmarks.reliability.across", what, place, *["--short"] * short]
+        ran = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=what == "write")
+        return ran.stdout
+
+    found = []
     with tempfile.TemporaryDirectory() as place:
-        root = Path(__file__).parents[2]
-        for what in ("write", "read"):
-            command = [sys.executable, "-m", "benchmarks.reliability.across", what, place, *["--short"] * short]
-            ran = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=what == "write")
-        return json.loads(ran.stdout)
+        for writer in [here, *([other] if other else [])]:
+            folder = str(Path(place, str(len(found))))
+            run(writer, "write", folder)
+            found += [json.loads(run(reader, "read", folder)) for reader in [here, *([other] if other else [])]]
+
+    def said(versions: Mapping[str, str]) -> str:
+        return f"Python {versions['python']} with jax {versions['jax']}"
+
+    return {
+        "ways": [f"{said(each['written with'])} to {said(each['read with'])}" for each in found],
+        "families": found[0]["families"],
+        "outputs": sum(each["outputs"] for each in found),
+        "other": [name for each in found for name in each["other"]],
+        "farthest": max(each["farthest"] for each in found),
+        "goal": found[0]["goal"],
+        "met": all(each["met"] for each in found),
+    }
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """A model's functions as StableHLO beside it, for programs that have JAX and know nothing of its modules."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxlib.mlir.dialects import stablehlo
 
 from jaxae.checkpoint.model import FORMAT, FUNCTIONS, VERSION, checked, one_of, read_model
 from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, refused, write
@@ -18,6 +20,12 @@ from jaxae.types import Array, Batch, Key, Score, Variables
 __all__ = ["export", "load_functions"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+
+STABLEHLO = "1.13.0"
+"""Version that functions are written in: older than that of jaxlib 0.10 (1.17), so that 0.10 reads what 0.12 wrote.
+
+By itself jax.export writes one of four weeks ago, which last year's JAX refuses.
+"""
 
 
 def export(
@@ -63,7 +71,8 @@ def export(
 
     def made(own: Callable[..., Any], *columns: Any) -> np.ndarray:
         exported = jax.export.export(jax.jit(own), platforms=PLATFORMS)(held, *columns)
-        return np.frombuffer(exported.serialize(), np.uint8)
+        older = stablehlo.serialize_portable_artifact_str(exported.mlir_module(), STABLEHLO)
+        return np.frombuffer(dataclasses.replace(exported, mlir_module_serialized=older).serialize(), np.uint8)
 
     functions = {}
     if hasattr(module, "encode"):
