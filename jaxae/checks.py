@@ -6,6 +6,7 @@ by whoever made it concrete. Importing this file does not import JAX: the comman
 
 import math
 import operator
+import os
 import typing
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "batch",
     "finite",
     "finite_floats",
     "floats",
@@ -25,9 +27,12 @@ __all__ = [
     "nearest",
     "not_finite",
     "not_negative",
+    "path",
     "positive",
+    "rows",
     "same_shape",
     "settings",
+    "several",
     "typed_key",
     "whole",
     "within",
@@ -202,6 +207,40 @@ def function(name: str, value: Any, example: str) -> None:
         raise TypeError(f"{name} is {value!r:.60}, but must be a function: {example}")
 
 
+def path(name: str, value: Any) -> None:
+    """Refuse what names no place on disk.
+
+    Raises:
+        TypeError: for anything but words and `os.PathLike`.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f'{name} is {value!r:.60}, but must be a path: "folder/name", or a pathlib.Path')
+
+
+def several(name: str, value: Any, what: str) -> None:
+    """Refuse what does not hold several things: a word holds letters alone.
+
+    Raises:
+        TypeError: naming the value.
+    """
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise TypeError(f"{name} is {value!r:.60}, but must be {what}, in a list or tuple")
+
+
+def rows(name: str, array: Any) -> None:
+    """Refuse what is no array (n, ...).
+
+    Raises:
+        TypeError: for what is no array.
+        ValueError: for a single number.
+    """
+    shape, word = getattr(array, "shape", None), name.split()[0]
+    if shape is None:
+        raise TypeError(f"{name} is {type(array).__name__}, but must be an array (n, ...): np.asarray({word})")
+    if not shape:
+        raise ValueError(f"{name} is a single number, but must be (n, ...): {word}[None] for one example")
+
+
 def finite_floats(name: str, array: np.ndarray) -> None:
     """Refuse data (n, ...) that are no floats, or not finite in the precision that JAX keeps them in.
 
@@ -236,25 +275,36 @@ def _finite(array: np.ndarray, kept_as: Any) -> np.ndarray:
     return np.abs(array) <= jnp.finfo(kept_as).max
 
 
-def loss_arguments(model: Any, batch: Any, key: Any, *methods: str) -> None:
+def batch(name: str, value: Any) -> None:
+    """Refuse what has no x and cond.
+
+    Raises:
+        TypeError: naming what was given.
+    """
+    if not (hasattr(value, "x") and hasattr(value, "cond")):
+        raise TypeError(f"{name} is {type(value).__name__}, but must be a Batch: write Batch(x)")
+
+
+def loss_arguments(model: Any, data: Any, key: Any, *methods: str) -> None:
     """Refuse what no loss can be taken of.
 
     Args:
         model: must have these methods.
-        batch: must have x and cond.
+        data: the batch, which must have x (n, ...), and cond (n, ...) or None.
         key: must be a typed key, or None.
         methods: their names.
 
     Raises:
         TypeError: naming what is missing.
-        ValueError: for a batch without rows, and a key of another shape.
+        ValueError: for a batch without rows, or with another number of conditions, and a key of another shape.
     """
-    if not (hasattr(batch, "x") and hasattr(batch, "cond")):
-        raise TypeError(f"batch is {type(batch).__name__}, but must be a Batch: write Batch(x)")
-    if not getattr(batch.x, "shape", ()):
-        raise TypeError(f"x of batch is {type(batch.x).__name__}, but must be an array (n, ...): np.asarray(x)")
-    if batch.x.shape[0] == 0:
+    batch("batch", data)
+    rows("x of batch", data.x)
+    if data.x.shape[0] == 0:
         raise ValueError("batch has no rows, and of none there is no loss: give at least one")
+    if data.cond is not None:
+        rows("cond of batch", data.cond)
+        same_shape("cond of batch", data.cond.shape[:1], "x", data.x.shape[:1])
     for name in methods:
         if not callable(getattr(model, name, None)):
             raise TypeError(
@@ -282,7 +332,7 @@ def nearest(given: str, allowed: Iterable[str]) -> list[str]:
     return close + [name for name in names if name not in close]
 
 
-def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+def known(kind: str, given: Iterable[str], allowed: Iterable[str], where: str = "") -> None:
     """Refuse a name that does not exist.
 
     Raises:
@@ -292,7 +342,7 @@ def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     for name in given:
         if name not in names:
             exist = ", ".join(nearest(str(name), names)) or "none"
-            raise ValueError(f"there is no {kind} {name!r}; there is: {exist}")
+            raise ValueError(f"there is no {kind} {name!r}{where}; there is: {exist}")
 
 
 def settings(

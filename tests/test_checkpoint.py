@@ -277,8 +277,13 @@ def test_swapped_arrays_are_refused(saved, tmp_path):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(ValueError, match="there is no file"):
+        with pytest.raises(ValueError, match="there is no file of that name; give the path of one"):
             load(path)
+
+
+def test_a_fit_alone_is_saved_and_to_a_path(tmp_path):
+    with pytest.raises(TypeError, match=r"fit is dict, but must be what ja.fit returned"):
+        save({}, tmp_path / "fit")
 
 
 @pytest.mark.parametrize(

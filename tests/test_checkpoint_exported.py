@@ -140,7 +140,7 @@ def test_nothing_is_written_where_it_cannot_be(tmp_path):
 
 
 def test_functions_are_written_in_a_dialect_that_an_older_jax_reads(tmp_path):
-    model, shape, conditions, score = MODELS["dense"]
+    model, shape, conditions, _ = MODELS["dense"]
     data = rows(3, shape, conditions)
     path = export(model, model.init(jax.random.key(0), data.x), data, tmp_path / "ae.safetensors")
     written = path.read_bytes()

@@ -149,6 +149,31 @@ def test_what_is_not_in_the_list_is_not_saved(part, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("write", [save_model, ja.checkpoint.export])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"module": None}, "module is None, but must be a model"),
+        ({"module": (1.0, 0.0)}, "module is .*, but must be a model"),
+        ({"batch": DATA.x}, "batch is .*, but must be a Batch"),
+        ({"path": None}, "path is None, but must be a path"),
+    ],
+)
+def test_what_is_no_model_batch_or_path_is_named(write, given, words):
+    arguments = {"module": AE, "variables": begun(AE, DATA), "batch": DATA, "path": "unused"} | given
+    with pytest.raises(TypeError, match=words):
+        write(**arguments)
+
+
+@pytest.mark.parametrize(
+    "load", [load_model, lambda path: ja.checkpoint.load_functions(path, "0" * 64), ja.checkpoint.load]
+)
+@pytest.mark.parametrize("path", [None, (), 3])
+def test_what_is_no_path_is_not_read(load, path):
+    with pytest.raises(TypeError, match=r"path is .*, but must be a path"):
+        load(path)
+
+
 def test_other_libraries_read_what_is_in_it(tmp_path):
     variables = begun(AE, DATA)
     path = save_model(AE, variables, DATA, tmp_path / "model")

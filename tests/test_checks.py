@@ -1,6 +1,7 @@
 """jaxae.checks: what is refused, and that the message says what to write instead."""
 
 import dataclasses
+import pathlib
 import re
 from typing import Literal
 
@@ -258,3 +259,31 @@ def test_possible_settings_pass():
 def test_impossible_settings_are_refused(given, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         checks.settings(Settings(**given), below_1=("rate",))
+
+
+# paths, several things, rows
+
+
+def test_a_path_is_words_or_a_path():
+    checks.path("path", "model")
+    checks.path("path", pathlib.Path("model"))
+    for value in (None, True, (), [0.5], b"model"):
+        with pytest.raises(TypeError, match=r"path is .*, but must be a path"):
+            checks.path("path", value)
+
+
+def test_a_word_is_not_several():
+    for value in (["a"], (), {"a"}, np.ones(2)):
+        checks.several("names", value, "names")
+    for value in ("a", None, True, 1):
+        with pytest.raises(TypeError, match=f"names is {value!r}, but must be names, in a list or tuple"):
+            checks.several("names", value, "names")
+
+
+def test_rows_are_of_an_array():
+    checks.rows("x", np.ones((0, 2)))
+    jax.jit(lambda x: checks.rows("x", x))(jnp.ones(1))
+    with pytest.raises(TypeError, match=r"x of batch is list, but must be an array \(n, \.\.\.\): np\.asarray\(x\)"):
+        checks.rows("x of batch", [1.0])
+    with pytest.raises(ValueError, match=r"x is a single number, but must be \(n, \.\.\.\): x\[None\]"):
+        checks.rows("x", np.float32(1))

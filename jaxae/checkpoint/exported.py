@@ -121,6 +121,7 @@ def load_functions(
         those that there are, each without cond where the model has none.
 
     Raises:
+        TypeError: if path is no path.
         ValueError: if root is no SHA-256 in hexadecimal.
         RefusedError: as `load_model` does, and if there is no function in the file, or this version of JAX cannot read
             them.

@@ -33,6 +33,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         path: of the file; by convention it ends in `.safetensors`.
 
     Raises:
+        TypeError: if fit is no Fit, or path no path.
         ValueError: if a name of the variables contains "/", a parameter is not finite, the path is a folder, or its
             folder does not exist or cannot be written to.
 
@@ -45,6 +46,9 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         ...     load(save(fit, f"{folder}/model.safetensors")).state.step.item()
         3
     """
+    if not isinstance(fit, Fit):
+        raise TypeError(f"fit is {type(fit).__name__}, but must be what ja.fit returned: save_model writes a model")
+    checks.path("path", path)
     arrays = {
         **flat("variables", fit.variables),
         **flat("state/variables", fit.state.variables),
@@ -80,6 +84,7 @@ def load(
         header_limit: bytes of its header.
 
     Raises:
+        TypeError: if path is no path.
         RefusedError: if the file is missing, damaged, too large, of another format or version, or does not fit the
             learner; or a parameter is not finite, which `fit` never returns. A history of a member that diverged holds
             NaN.

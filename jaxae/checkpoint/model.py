@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 from jaxae import checks
 from jaxae.checkpoint.architecture import build, described
@@ -64,7 +65,7 @@ def save_model(module: Any, variables: Variables, batch: Batch, path: str | os.P
         path: of the file; by convention it ends in `.safetensors`.
 
     Raises:
-        TypeError: if the model has a part that is not in the closed list.
+        TypeError: if the model has a part that is not in the closed list, batch is no Batch, or path no path.
         ValueError: if the variables are not those of this model and such examples, or not finite, or the file cannot
             be written.
 
@@ -85,7 +86,11 @@ def checked(
     module: Any, variables: Variables, batch: Batch, path: str | os.PathLike[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return config and arrays of a model's file, or refuse what is no model, as `save_model` says."""
+    checks.path("path", path)
+    checks.batch("batch", batch)
     data, example = described(module), one_of(batch)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module is {module!r:.60}, but must be a model: models.AE(encoder, decoder)")
     again = build(data)
     own = jax.device_get(flat("variables", variables))
     for name, leaf in own.items():
@@ -116,6 +121,7 @@ def load_model(
         header_limit: bytes of its header.
 
     Raises:
+        TypeError: if path is no path.
         ValueError: if root is no SHA-256 in hexadecimal.
         RefusedError: for everything that can be wrong with the file.
 

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxae import checks
+
 __all__ = ["HEADER_LIMIT", "LIMIT", "Content", "RefusedError", "check_finite", "named", "read", "refused", "write"]
 
 LIMIT = 4 * 2**30
@@ -161,9 +163,11 @@ def read(
         header_limit: bytes of its header.
 
     Raises:
+        TypeError: if path is none.
         ValueError: if root is no SHA-256 in hexadecimal.
         RefusedError: for a file that is anything else.
     """
+    checks.path("path", path)
     path = Path(path)
     if root is not None and not (isinstance(root, str) and re.fullmatch("[0-9a-fA-F]{64}", root)):
         raise ValueError(f"root is {root!r}, but must be 64 hexadecimal digits, as load_model(path).root gives them")
@@ -173,7 +177,7 @@ def read(
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
             return _read(path, file, form, version, root, limit, header_limit)
     except (FileNotFoundError, IsADirectoryError):
-        raise refused(path, "is no file: there is no file of that name") from None
+        raise refused(path, "is no file: there is no file of that name; give the path of one") from None
     except OSError as error:
         raise refused(path, f"cannot be read: {error.strerror or error}") from None
     except RefusedError:
