@@ -1,5 +1,6 @@
 """Losses of the two players of a GAN, and the pairs of functions of logits that they are made of."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,8 +69,8 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
         target: the norm asked for, ≥ 0: 1 for a Wasserstein critic, 0 for a zero-centred penalty.
 
     Raises:
-        TypeError: if critic is no function.
-        ValueError: if target is negative.
+        TypeError: if critic is no function, or x holds no floats.
+        ValueError: if target is negative, or x a single number.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -81,6 +82,8 @@ def gradient_penalty(critic: Callable[[Array], Array], x: Array, *, target: floa
         GANs do actually converge?, 2018 (target 0).
     """
     checks.function("critic", critic, "lambda x: model.discriminate(x)")
+    checks.floats("x", x)
+    checks.rows("x", x)
     checks.not_negative("target", target)
     logits, pull = jax.vjp(critic, x)
     return (_root(per_example(pull(jnp.ones_like(logits))[0] ** 2)) - target) ** 2
@@ -131,7 +134,7 @@ def discriminator(
 
     Raises:
         TypeError: for arguments that are not as above.
-        ValueError: if key is None, or penalty or target is negative.
+        ValueError: if key is None, penalty or target is negative, or the fakes have another shape than x.
 
     References:
         Goodfellow et al., 2014; Sønderby et al., Amortised MAP inference (instance noise), 2017;
@@ -145,6 +148,7 @@ def discriminator(
     checks.not_negative("target", target)
     fake_key, real_noise, fake_noise, mix_key = threefry.split(key, 4)
     x, fakes = batch.x, model.generate(fake_key, len(batch.x), batch.cond)
+    checks.same_shape("what the model generates", fakes.shape, "x of batch", x.shape)
     if noise is not None:
         x, fakes = noise(real_noise, x), noise(fake_noise, fakes)
     real, fake = model.discriminate(x, batch.cond), model.discriminate(fakes, batch.cond)
@@ -214,7 +218,7 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
 
     Raises:
         TypeError: if samples is not a whole number, and for arguments that are not as above.
-        ValueError: if key is None or samples < 2.
+        ValueError: if key is None, samples < 2, or the generated examples have another shape than those of x.
 
     References:
         Gneiting & Raftery, Strictly proper scoring rules, prediction, and estimation, 2007.
@@ -223,9 +227,11 @@ def energy_score(model: Any, batch: Batch, key: Key | None, /, *, samples: int =
         raise ValueError("key is None, but the energy score needs generated examples: give a key")
     checks.loss_arguments(model, batch, key, "generate")
     checks.whole("samples", samples, low=2)
-    x = jnp.reshape(batch.x, (len(batch.x), -1))
-    cond = None if batch.cond is None else jnp.asarray(batch.cond)[jnp.arange(samples) % len(x)]
-    drawn = model.generate(key, samples, cond).reshape(samples, -1)
+    cond = None if batch.cond is None else jnp.asarray(batch.cond)[jnp.arange(samples) % len(batch.x)]
+    drawn = model.generate(key, samples, cond)
+    checks.same_shape("each generated example", drawn.shape[1:], "one of x of batch", batch.x.shape[1:])
+    size = math.prod(batch.x.shape[1:])
+    x, drawn = jnp.reshape(batch.x, (len(batch.x), size)), drawn.reshape(samples, size)
 
     def distances(a: Array, b: Array) -> Array:
         return _root(((a[:, None] - b[None]) ** 2).sum(-1))

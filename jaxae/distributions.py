@@ -19,6 +19,7 @@ def per_example(values: Array) -> Array:
     """Return the sums of (n, ...) values over everything but the first axis, shape (n,).
 
     Raises:
+        TypeError: for what is no array.
         ValueError: for a single number, which has no first axis.
 
     Examples:
@@ -26,9 +27,9 @@ def per_example(values: Array) -> Array:
         >>> per_example(jnp.ones((2, 3, 4))).tolist()
         [12.0, 12.0]
     """
-    if not jnp.ndim(values):
-        raise ValueError("values is a single number, but must be (n, ...): values[None] for one example")
-    return values.reshape(values.shape[0], -1).sum(-1)
+    checks.rows("values", values)
+    # By its size, since of no rows -1 could be any.
+    return values.reshape(values.shape[0], math.prod(values.shape[1:])).sum(-1)
 
 
 class Normal(NamedTuple):
@@ -226,6 +227,5 @@ def multinomial(logits: Array, counts: Array) -> Array:
 
 def _check(name: str, prediction: Array, other: str, x: Array) -> None:
     checks.floats(name, prediction)
-    if not prediction.ndim:
-        raise ValueError(f"{name} is a single number, but must be (n, ...): {name}[None] for one example")
+    checks.rows(name, prediction)
     checks.same_shape(name, prediction.shape, other, jnp.shape(x))

@@ -1,5 +1,6 @@
 """Which axis of a matrix of examples runs through memory: a choice of speed alone."""
 
+import math
 import os
 
 import jax
@@ -50,7 +51,7 @@ def events(*arrays: Array) -> tuple[tuple[Array, ...], int]:
         >>> x.sum(axis).tolist()
         [2.0, 2.0, 2.0, 2.0, 2.0]
     """
-    flat = tuple(array.reshape(array.shape[0], -1) for array in arrays)
+    flat = tuple(array.reshape(array.shape[0], math.prod(array.shape[1:])) for array in arrays)
     n, width = flat[0].shape
     if not feature_major(n, AROUND * width):
         return flat, -1

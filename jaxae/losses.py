@@ -363,6 +363,7 @@ def contractive(
         Rifai et al., Contractive auto-encoders: explicit invariance during feature extraction, 2011.
     """
     _check(model, batch, key, nll)
+    checks.floats("x of batch", batch.x)
     checks.not_negative("weight", weight)
     code, pull = jax.vjp(lambda x: model.encode(x, batch.cond), batch.x)
     units = jnp.eye(code[0].size, dtype=code.dtype).reshape(-1, 1, *code.shape[1:])

@@ -384,3 +384,27 @@ def test_a_target_is_looked_at_where_there_is_no_penalty_too():
         adversarial.discriminator(model, Batch(jnp.ones((2, 2))), jax.random.key(0), penalty=0.0, target=-1.0)
     with pytest.raises(TypeError, match="critic is None"):
         adversarial.gradient_penalty(None, jnp.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        (np.ones((2, 2), np.int32), TypeError, "x holds int32, but must hold floats"),
+        (np.float32(1), ValueError, "x is a single number"),
+    ],
+)
+def test_what_has_no_gradient_has_no_penalty(x, error, words):
+    with pytest.raises(error, match=words):
+        adversarial.gradient_penalty(lambda x: (x**2).sum(-1), x)
+
+
+def test_of_no_examples_there_is_no_penalty():
+    assert adversarial.gradient_penalty(lambda x: (x**2).sum(-1), np.ones((0, 4), np.float32)).shape == (0,)
+
+
+def test_what_is_generated_must_be_like_what_is_real():
+    model = SimpleNamespace(generate=lambda key, n, cond: jnp.zeros((n, 4)), discriminate=lambda x, cond: x.sum(-1))
+    with pytest.raises(ValueError, match=r"what the model generates has shape \(2, 4\), but x of batch has \(2, 3\)"):
+        adversarial.discriminator(model, Batch(jnp.ones((2, 3))), jax.random.key(0))
+    with pytest.raises(ValueError, match=r"each generated example has shape \(4,\), but one of x of batch has \(3,\)"):
+        adversarial.energy_score(model, Batch(jnp.ones((2, 3))), jax.random.key(0))

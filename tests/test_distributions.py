@@ -322,3 +322,19 @@ def test_a_single_number_is_no_example():
             nll(jnp.zeros(()), jnp.zeros(()))
     with pytest.raises(ValueError, match="values is a single number"):
         distributions.per_example(jnp.zeros(()))
+    with pytest.raises(TypeError, match="values is float, but must be an array"):
+        distributions.per_example(1.0)
+
+
+@pytest.mark.parametrize("kind", [np, jnp])
+def test_of_no_examples_there_are_no_numbers(kind):
+    none = kind.zeros((0, 4), np.float32)
+    for values in (
+        distributions.per_example(none),
+        distributions.squared_error(none, none),
+        distributions.bernoulli(none, none),
+        Normal(none, none).kl(),
+        Normal(none, none).log_prob(none),
+    ):
+        assert values.shape == (0,)
+    assert distributions.per_example(kind.ones((2, 0))).tolist() == [0, 0]

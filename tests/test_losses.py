@@ -432,6 +432,8 @@ EVERY_LOSS = [getattr(losses, name) for name in losses.__all__]
         ({"batch": jnp.ones((2, 3))}, "batch is .*, but must be a Batch"),
         ({"key": jax.random.PRNGKey(0)}, "legacy uint32 key"),
         ({"nll": "bernoulli"}, "nll is 'bernoulli', but must be a function"),
+        ({"batch": Batch([[1.0]])}, r"x of batch is list, but must be an array"),
+        ({"batch": Batch(jnp.ones((2, 3)), True)}, r"cond of batch is bool, but must be an array"),
     ],
 )
 def test_a_loss_says_what_it_cannot_be_taken_of(loss, given, words):
@@ -439,6 +441,26 @@ def test_a_loss_says_what_it_cannot_be_taken_of(loss, given, words):
     given = {"model": model, "batch": Batch(jnp.ones((2, 3))), "key": jax.random.key(0)} | given
     with pytest.raises(TypeError, match=words):
         loss(given.pop("model"), given.pop("batch"), given.pop("key"), **given)
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (Batch(np.float32(1)), "x of batch is a single number"),
+        (Batch(np.ones((2, 3)), np.ones((3, 1))), r"cond of batch has shape \(3,\), but x has \(2,\)"),
+    ],
+)
+def test_a_batch_without_rows_of_its_own_is_refused(loss, batch, words):
+    model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z, dense=lambda x, cond: x)
+    with pytest.raises(ValueError, match=words):
+        loss(model, batch, None)
+
+
+def test_whole_numbers_have_no_jacobian():
+    model = SimpleNamespace(encode=lambda x, cond: x, decode=lambda z, cond: z)
+    with pytest.raises(TypeError, match="x of batch holds int32, but must hold floats"):
+        losses.contractive(model, Batch(np.ones((2, 3), np.int32)), None)
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
