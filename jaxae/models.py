@@ -203,8 +203,9 @@ class GAN(nn.Module):
         """Return logits (n,) of generated examples: one pass through every parameter.
 
         Raises:
-            ValueError: if the generator does not make examples of the shape of x.
+            ValueError: if x is a single number, or the generator does not make examples of the shape of x.
         """
+        checks.rows("x", x)
         fakes = conditioned(self.generator, jnp.zeros((len(x), self.latent), x.dtype), cond)
         checks.same_shape("the generator's output", fakes.shape, "x", x.shape)
         return self.discriminate(fakes, cond)

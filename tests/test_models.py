@@ -203,6 +203,12 @@ def test_a_generator_of_other_examples_than_x_is_refused():
         jax.eval_shape(gan.init, jax.random.key(0), jnp.ones((3, 5)))
 
 
+def test_one_number_is_no_example():
+    gan = models.GAN(networks.MLP((4,)), networks.MLP((1,)), latent=2)
+    with pytest.raises(ValueError, match="x is a single number"):
+        jax.eval_shape(gan.init, jax.random.key(0), jnp.ones(()))
+
+
 class TestSparseAE:
     def test_the_code_is_the_dense_code_but_for_the_silenced(self):
         ae = models.SparseAE(networks.MLP((16, 9), activate_final=True), networks.Atoms(5), k=3)

@@ -420,7 +420,9 @@ def test_dropout_of_nothing_is_the_identity():
         (Atoms(0), jnp.ones((2, 4)), ValueError, "width is 0"),
         (Atoms(3, gain=-1.0), jnp.ones((2, 4)), ValueError, "gain is -1"),
         (Atoms(3), jnp.ones((2, 4, 1)), ValueError, r"z has shape \(2, 4, 1\)"),
+        (Atoms(3), jnp.ones((2, 4), int), TypeError, r"z holds int32, but must hold floats"),
         (networks.BatchNorm(momentum=1.5), jnp.ones((2, 4)), ValueError, r"momentum is 1\.5"),
+        (networks.BatchNorm(), jnp.ones(()), ValueError, r"x has shape \(\), but batch norm takes"),
     ],
 )
 def test_what_a_layer_cannot_be_is_named(network, x, error, words):

@@ -523,6 +523,11 @@ def refused(error, said, make):
         make()
 
 
+@pytest.mark.parametrize("shape", [(), (8,), (8, 8, 1)])
+def test_a_block_takes_images(shape):
+    refused(ValueError, "x has shape .*, but must hold images", lambda: Residual().init(KEY(0), jnp.ones(shape)))
+
+
 @pytest.mark.parametrize("stages", [(), None, "ab", Stage(4), ((4, 3, 2, 1),), (Stage(4), None)], ids=repr)
 def test_what_are_no_stages_is_refused(stages):
     said = r"stages is .*, but must be a tuple with one Stage or more: \(Stage\(32\), Stage\(64\)\)"

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from jaxae import checks
 from jaxae.convolution import Conv, ConvTranspose, ResizeConv, mirrored
+from jaxae.convolution.functions import check_images
 from jaxae.networks.layers import BatchNorm, check_condition
 from jaxae.networks.stages import Shape, Stage, check_shape, check_stages, sizes_of
 from jaxae.types import Array
@@ -46,6 +47,7 @@ class Residual(nn.Module):
             TypeError, ValueError: if activation is no function, or x is no images.
         """
         checks.function("activation", self.activation, "flax.linen.relu")
+        check_images(x)
         h = x
         for _ in range(2):
             h = BatchNorm()(h) if self.norm else h

@@ -170,13 +170,14 @@ class Atoms(nn.Module):
         """Return (n, width) from the code z (n, units); cond is not used.
 
         Raises:
-            TypeError: if width is no whole number.
+            TypeError: if width is no whole number, or z holds no floats.
             ValueError: if width is < 1, gain is not finite and > 0, or z is not of rank 2.
         """
         checks.whole("width", self.width)
         checks.positive("gain", self.gain)
         if z.ndim != 2:
             raise ValueError(f"z has shape {z.shape}, but must be (n, units): z.reshape(len(z), -1)")
+        checks.floats("z", z)
         kernel = self.param("kernel", nn.initializers.normal(1.0), (z.shape[-1], self.width), z.dtype)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.width,), z.dtype)
         atoms = kernel / jnp.linalg.norm(kernel, axis=1, keepdims=True)

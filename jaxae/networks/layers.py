@@ -49,10 +49,12 @@ class BatchNorm(nn.Module):
 
         Raises:
             TypeError: if momentum is no number.
-            ValueError: if momentum is outside [0, 1], or it trains inside a gradient (or vmap) that the loss itself
-                takes.
+            ValueError: if momentum is outside [0, 1], x is a single example, or it trains inside a gradient (or vmap)
+                that the loss itself takes.
         """
         checks.fraction("momentum", self.momentum)
+        if x.ndim < 2:
+            raise ValueError(f"x has shape {x.shape}, but batch norm takes (n, ..., features): x[None] for one example")
         training = self.is_mutable_collection("batch_stats")
         # Flax's own check is switched off: without this one a dead tracer would end up in the running averages.
         if training and self.scope and self.scope.root.trace_level != get_opaque_trace_state(convention="flax"):
@@ -114,9 +116,9 @@ def check_condition(cond: Array | None, other: str, array: Array) -> None:
         ValueError: with the shapes.
     """
     if cond is not None:
-        if cond.ndim != 2:
+        if cond.ndim != 2 or cond.shape[1] == 0:
             raise ValueError(
                 f"cond has shape {cond.shape}, but must be (n, conditions): cond[:, None] for one number each, "
-                "jax.nn.one_hot(cond, classes) for classes"
+                "jax.nn.one_hot(cond, classes) for classes, None for no condition"
             )
         checks.same_shape("cond", cond.shape[:1], other, array.shape[:1])
