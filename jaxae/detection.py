@@ -42,8 +42,8 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
 
     Raises:
         TypeError: if score is no function, or quantile no number.
-        ValueError: if quantile is outside (0, 1), if the scores are not (n,) finite numbers, or if there are fewer
-            than 1/(1 − quantile) of them, too few to place the quantile.
+        ValueError: if quantile is outside (0, 1), if the reference is a single number, if the scores are not (n,)
+            finite numbers, or if there are fewer than 1/(1 − quantile) of them, too few to place the quantile.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -56,6 +56,8 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
     """
     checks.fraction("quantile", quantile, open_ends=True)
     checks.function("score", score, "lambda x: ja.score(model, loss)(variables, ja.Batch(x))")
+    if hasattr(reference, "shape"):  # a score may take what is no array
+        checks.rows("reference", reference)
     scores = jnp.asarray(score(reference))
     if scores.ndim != 1:
         raise ValueError(f"the score returned shape {scores.shape}, but must return one number per example, (n,)")

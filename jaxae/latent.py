@@ -285,8 +285,8 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
         labels: (n,) at least three groups.
 
     Raises:
-        ValueError: The shapes are others, a code is not finite, codes do not vary within any group, or there are fewer
-            than three groups or two units.
+        ValueError: The shapes are others, a code is not finite, codes vary in too few directions within the groups, or
+            there are fewer than three groups or two units.
 
     Example:
         >>> lda(np.eye(6, 3) + np.arange(6.0)[:, None], [0, 1, 2, 0, 1, 2]).shape
@@ -308,9 +308,14 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
     if not any(np.ptp(array[groups == group], axis=0).any() for group in np.unique(groups)):
         raise ValueError("codes are equal within every group of labels, so there is no spread to measure distances by")
     # The eigen solver with shrinkage is defined for units that do not vary too, as collapsed ones.
-    return (
-        LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2).fit(array, groups).transform(array)
-    )
+    plane = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2)
+    try:
+        return plane.fit(array, groups).transform(array)
+    except np.linalg.LinAlgError:  # groups of two rows are not shrunk
+        raise ValueError(
+            f"codes vary in fewer than {array.shape[1]} directions within the groups of labels, so there is no spread "
+            "to measure all distances by: give at least three rows of each label, or fewer labels"
+        ) from None
 
 
 def _floats(*values: Any) -> tuple[Array, ...]:

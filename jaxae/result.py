@@ -180,6 +180,7 @@ def stack(fits: Sequence[Fit]) -> Fit:
         >>> stack([one, one]).variables["params"]["w"].shape
         (2, 2)
     """
+    checks.several("fits", fits, "fits, as ja.fit returns them")
     if not fits:
         raise ValueError("fits is empty, so there is no fit to stack: give at least one")
     for fit in fits:

@@ -870,3 +870,9 @@ def test_what_more_anomalies_and_means_refuse():
             data.conditional_mean([300.0, temperature])
     with pytest.raises(TypeError, match="high is '1', but must be a finite number"):
         data.min_max([[0.0], [1.0]], ["a"], high="1")
+
+
+def test_pixels_are_several_columns():
+    for columns in (None, True, "pixel_0_0"):
+        with pytest.raises(TypeError, match=r"columns is .*, but must be names, in a list or tuple"):
+            data.pixel_columns(columns, (1, 1, 1))

@@ -116,7 +116,7 @@ class TestConditions:
             (lambda: data.conditions({"s": ["a", ""]}), "condition 's' is empty in row 2"),
             (lambda: data.conditions({"s": ["a", "a"]}), "condition 's' has 1 different words"),
             (lambda: data.conditions({"s": [str(i) + "x" for i in range(101)]}), "has 101 different words"),
-            (lambda: data.conditions(MIXED, one_hot=["lin"]), "no condition 'lin'; there is: line"),
+            (lambda: data.conditions(MIXED, one_hot=["lin"]), "no condition 'lin' for one_hot; there is: line"),
             (lambda: data.conditions(MIXED).apply({"t": [1.0]}), "a value for 'site', 'line' is missing"),
             (lambda: data.conditions({"s": ["a", "b"]}).apply({"s": ["c"]}), "s is 'c', but the model knows 'a', 'b'"),
             (lambda: data.conditions({"t": [0.0, 1.0]}).product({"t": ["hot"]}), "t is 'hot', but must be a number"),
@@ -130,6 +130,11 @@ class TestConditions:
     def test_refusals(self, call, words):
         with pytest.raises(ValueError, match=re.escape(words)):
             call()
+
+    @pytest.mark.parametrize("one_hot", ["line", None, True])
+    def test_what_is_no_list_of_conditions(self, one_hot):
+        with pytest.raises(TypeError, match=r"one_hot is .*, but must be names of columns"):
+            data.conditions(MIXED, one_hot=one_hot)
 
 
 class TestMadeData:

@@ -155,8 +155,10 @@ def objects(folder):
     ("given", "error", "message"),
     [
         (lambda folder: folder, ValueError, "holds no shards: give a folder with .npy or .parquet files"),
-        (lambda folder: [], ValueError, "no shards were given"),
-        (lambda folder: folder / "a.npy", FileNotFoundError, "a.npy does not exist"),
+        (lambda folder: [], ValueError, "x is empty, so no shards were given"),
+        (lambda folder: None, TypeError, "x is None, but must be a path, or several, in a list or tuple"),
+        (lambda folder: [0.5], TypeError, "a path of x is 0.5, but must be a path"),
+        (lambda folder: folder / "a.npy", FileNotFoundError, "in x, .*a.npy does not exist"),
         (lambda folder: text(folder, "a.csv"), ValueError, "a.csv is no shard, which ends in .npy or .parquet"),
         (both_kinds, ValueError, "part-0.npy and .*part-0.parquet are shards of different kinds"),
         (

@@ -94,7 +94,7 @@ def test_scores_that_are_not_finite_are_refused(value):
 @pytest.mark.parametrize("shape", [(100, 1), (100, 3), ()])
 def test_scores_that_are_not_one_per_example_are_refused(shape):
     with pytest.raises(ValueError, match=r"one number per example, \(n,\)"):
-        calibrate(itself, jnp.ones(shape))
+        calibrate(lambda x: jnp.ones(shape), jnp.ones(100))
 
 
 def test_conformal_threshold_by_hand():
@@ -145,6 +145,12 @@ def test_references_that_are_no_scores(bad):
 def test_a_detector_needs_a_function():
     with pytest.raises(TypeError, match="score is None, but must be a function"):
         calibrate(None, jnp.ones(30))
+
+
+def test_one_number_is_no_reference():
+    with pytest.raises(ValueError, match="reference is a single number"):
+        calibrate(lambda x: x.sum(-1), jnp.ones(()))
+    assert calibrate(lambda x: np.asarray(x), list(range(100))).threshold == 95
 
 
 def test_scores_may_be_numpys():

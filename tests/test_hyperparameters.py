@@ -116,6 +116,7 @@ def test_any_function_of_a_key_draws():
         (lambda: integers(3, 2), ValueError, "high is 2"),
         (lambda: choices(), ValueError, "choices is empty"),
         (lambda: choices("a"), TypeError, "plain numbers"),
+        (lambda: choices(None), TypeError, "choices holds object"),
         (lambda: hyperparameters.points({"a": 1.0}), ValueError, "columns of one length"),
     ],
 )

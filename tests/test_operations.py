@@ -550,7 +550,7 @@ class TestGiven:
             ("condition=temprature", "grades.csv has no column 'temprature'; it has 'temperature'"),
             ("condition=a,b,temperature,grade", "grades.csv has no column beside 'a', 'b', 'temperature', 'grade'"),
             ("condition=grade,grade", "condition is grade,grade, which names a column twice"),
-            ("one_hot=grade", "there is no condition 'grade'; there is: temperature"),
+            ("one_hot=grade", "there is no condition 'grade' for one_hot; there is: temperature"),
         ],
     )
     def test_conditions_that_cannot_be_trained_on(self, capsys, folder, tmp_path, condition, words):

@@ -141,6 +141,8 @@ def test_what_does_not_stack():
         stack([fit, fit._replace(hparams={})])
     with pytest.raises(ValueError, match="no fit to stack"):
         stack([])
+    with pytest.raises(TypeError, match=r"fits is True, but must be fits, as ja.fit returns them, in a list"):
+        stack(True)
 
 
 def test_a_dropped_member_says_so():

@@ -159,9 +159,9 @@ def conditions(columns: Mapping[str, Any], *, one_hot: Sequence[str] = ()) -> Co
         one_hot: Columns of numbers that are names of groups.
 
     Raises:
-        TypeError: The columns have no names.
-        ValueError: Without columns, or for a column that does not vary, has an empty word, more than 100 words or a
-            number that is not finite.
+        TypeError: The columns have no names, or `one_hot` holds none.
+        ValueError: Without columns, for a name in `one_hot` that none of them has, or for a column that does not vary,
+            has an empty word, more than 100 words or a number that is not finite.
 
     Example:
         >>> conditions({"digit": [3.0, 1.0, 3.0]}, one_hot=["digit"]).levels
@@ -171,7 +171,8 @@ def conditions(columns: Mapping[str, Any], *, one_hot: Sequence[str] = ()) -> Co
         raise TypeError(f"columns is {type(columns).__name__}, but must be values by name: {{'site': [...]}}")
     if not columns:
         raise ValueError("there is no condition: name at least one column")
-    checks.known("condition", one_hot, columns)
+    checks.several("one_hot", one_hot, "names of columns")
+    checks.known("condition", one_hot, columns, " for one_hot")
     levels: list[tuple[str, ...] | None] = []
     low, high = [], []
     for name, column in columns.items():

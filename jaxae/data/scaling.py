@@ -123,12 +123,14 @@ def pixel_columns(columns: Sequence[str], shape: tuple[int, int, int] | None) ->
     """Return whether the columns are called as the pixels of images (height, width, channels) are.
 
     Raises:
+        TypeError: `columns` are no names.
         ValueError: The shape is no three numbers.
 
     Example:
         >>> pixel_columns(("pixel_0_0", "pixel_0_1"), (1, 2, 1))
         True
     """
+    checks.several("columns", columns, "names")
     if shape is not None and np.shape(shape) != (3,):
         raise ValueError(f"shape is {shape!r}, but must be (height, width, channels), or None")
     return shape is not None and shape[2] in (1, 3) and tuple(columns) == pixels(*shape)

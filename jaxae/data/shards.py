@@ -62,7 +62,7 @@ def shards(
 
     Raises:
         FileNotFoundError: if a file does not exist.
-        TypeError: for integers and anything else that is no float.
+        TypeError: for what is no path, and numbers that are no floats.
         ValueError: if there is no file or no row, a file is damaged or of another shape, dtype or columns than the
             first, a number is not finite (naming file, row and column), or x and cond differ in length.
 
@@ -79,7 +79,7 @@ def shards(
     checks.whole("memory", memory)
     if cond is not None and conditions is not None:
         raise ValueError("cond and conditions were both given, but conditions are columns of x's own files: give one")
-    files = _files(x)
+    files = _files("x", x)
     if files[0].suffix != ".parquet" and (columns is not None or conditions is not None):
         name = "columns" if columns is not None else "conditions"
         raise ValueError(f"{name} was given for {files[0]}, whose columns have no names: save each part on its own")
@@ -87,31 +87,36 @@ def shards(
     if conditions is not None:
         other: Stored | None = _opened(files, conditions, (), spool)
     else:
-        other = None if cond is None else _opened(_files(cond), None, (), spool)
+        other = None if cond is None else _opened(_files("cond", cond), None, (), spool)
     if other is not None:
         checks.same_shape("cond", other.shape[:1], "x", found.shape[:1])
     return Shards(found, other, memory)
 
 
-def _files(given: Paths) -> list[Path]:
+def _files(name: str, given: Paths) -> list[Path]:
     if isinstance(given, str | os.PathLike):
         path = Path(given)
         found = [path]
         if path.is_dir():
             found = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and not each.name.startswith("."))
             if not found:
-                raise ValueError(f"{path} holds no shards: give a folder with .npy or .parquet files")
+                raise ValueError(f"in {name}, {path} holds no shards: give a folder with .npy or .parquet files")
     else:
+        checks.several(name, given, "a path, or several")
+        for each in given:
+            checks.path(f"a path of {name}", each)
         found = [Path(each) for each in given]
         if not found:
-            raise ValueError("no shards were given: give at least one .npy or .parquet file")
+            raise ValueError(f"{name} is empty, so no shards were given: give at least one .npy or .parquet file")
     for path in found:
         if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist")
+            raise FileNotFoundError(f"in {name}, {path} does not exist")
         if path.suffix not in SUFFIXES or path.is_dir():
-            raise ValueError(f"{path} is no shard, which ends in .npy or .parquet: numpy.save writes one")
+            raise ValueError(f"in {name}, {path} is no shard, which ends in .npy or .parquet: numpy.save writes one")
         if path.suffix != found[0].suffix:
-            raise ValueError(f"{found[0]} and {path} are shards of different kinds: give .npy or .parquet files")
+            raise ValueError(
+                f"in {name}, {found[0]} and {path} are shards of different kinds: give .npy or .parquet files"
+            )
     return found
 
 
