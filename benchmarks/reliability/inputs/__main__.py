@@ -155,7 +155,8 @@ def measured(short: bool) -> dict[str, Any]:
     jax.config.update("jax_num_cpu_devices", 1)
     jax.monitoring.register_event_duration_secs_listener(_note)
     faults: list[str] = []
-    with placed() as (known, folder):
+    # Words that stand for paths name files there, and not where this is called.
+    with placed() as (known, folder), contextlib.chdir(folder):
         bad = refusals(known, folder, short, faults)
         typed = folder.with_name("commands")
         typed.mkdir()

@@ -1,7 +1,7 @@
 """What a call is, and which functions there are to call."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,8 @@ def answer(call: Call, changed: Mapping[str, Any]) -> Any:
         if parameter.kind is parameter.POSITIONAL_ONLY and name in given:
             positional.append(given.pop(name))
         elif parameter.kind is parameter.VAR_POSITIONAL and name in given:
-            positional += given.pop(name)
+            several = given.pop(name)
+            positional += several if isinstance(several, Iterable) else [several]
     return call.function(*positional, **given)
 
 

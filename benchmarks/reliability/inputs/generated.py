@@ -72,7 +72,7 @@ def _outcome(name: str, call: Call, changed: Mapping[str, Any]) -> tuple[str, st
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = answer(call, changed)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FileNotFoundError) as error:
         said = str(error)
         named = any(re.search(rf"\b{re.escape(argument)}\b", said) for argument in _names(name, call))
         return ("refused", "") if named else ("unnamed", f"{type(error).__name__} names no argument: {said[:200]}")
