@@ -309,13 +309,17 @@ def lda(codes: Any, labels: Any) -> np.ndarray:
         raise ValueError("codes are equal within every group of labels, so there is no spread to measure distances by")
     # The eigen solver with shrinkage is defined for units that do not vary too, as collapsed ones.
     plane = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=2)
+    # Groups of two rows are not shrunk, and whether the solver sees what is singular then is a matter of rounding.
     try:
-        return plane.fit(array, groups).transform(array)
-    except np.linalg.LinAlgError:  # groups of two rows are not shrunk
+        flat = np.linalg.matrix_rank(plane.fit(array, groups).covariance_, hermitian=True) < array.shape[1]
+    except np.linalg.LinAlgError:
+        flat = True
+    if flat:
         raise ValueError(
             f"codes vary in fewer than {array.shape[1]} directions within the groups of labels, so there is no spread "
             "to measure all distances by: give at least three rows of each label, or fewer labels"
-        ) from None
+        )
+    return plane.transform(array)
 
 
 def _floats(*values: Any) -> tuple[Array, ...]:

@@ -232,9 +232,10 @@ class TestMaps:
         with pytest.raises(ValueError, match="2 groups"):
             latent.lda(rng.normal(size=(6, 2)), [0, 0, 0, 1, 1, 1])
 
-    def test_lda_of_groups_too_small_to_vary_everywhere_is_refused(self, rng):
-        with pytest.raises(ValueError, match="codes vary in fewer than 3 directions within the groups of labels"):
-            latent.lda(rng.normal(size=(4, 3)), [0, 0, 1, 2])
+    @pytest.mark.parametrize("units", [4, 5, 9])
+    def test_lda_of_groups_too_small_to_vary_everywhere_is_refused(self, rng, units):
+        with pytest.raises(ValueError, match=f"codes vary in fewer than {units} directions within the groups"):
+            latent.lda(rng.normal(size=(6, units)), [0, 0, 1, 1, 2, 2])
 
     def test_tsne_keeps_neighbours_and_is_a_function_of_its_seed(self, rng):
         codes = np.concatenate([rng.normal(size=(20, 4)), 30 + rng.normal(size=(20, 4))])

@@ -70,7 +70,7 @@ class Settings:
             raise ValueError("condition is empty, but this model needs at least one: name columns, condition=a,b")
         if len(set(self.condition)) < len(self.condition):
             raise ValueError(f"condition is {','.join(self.condition)}, which names a column twice: give it once")
-        checks.known("condition", self.one_hot, self.condition)
+        checks.known("condition", self.one_hot, self.condition, " for one_hot")
 
 
 def source(settings: Settings, key: "Key") -> "Source":
