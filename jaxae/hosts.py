@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxae import checks
+from jaxae import checks, keys
 
 __all__ = ["TRY_AGAIN", "Peers", "connect", "peers", "place", "read", "watched"]
 
@@ -163,10 +163,8 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
     def one(leaf: Any) -> Any:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
             return leaf if leaf.sharding.is_equivalent_to(sharding, leaf.ndim) else _resharded(sharding)(leaf)
-        if checks.is_key(leaf):
-            return jax.random.wrap_key_data(one(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
-        array = np.asarray(leaf)
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+        array = np.asarray(keys.words(leaf))
+        return keys.like(jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]), leaf)
 
     return jax.tree.map(one, tree)
 
@@ -176,8 +174,7 @@ def read(tree: Any) -> Any:
 
     All processes must ask for the same.
     """
-    words = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if checks.is_key(leaf) else leaf, tree)
-    leaves, structure = jax.tree.flatten(words)
+    leaves, structure = jax.tree.flatten(jax.tree.map(keys.words, tree))
     apart = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable]
     if apart:
         mesh = leaves[apart[0]].sharding.mesh

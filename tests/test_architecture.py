@@ -13,8 +13,8 @@ import jaxae
 ROOT = Path(jaxae.__file__).parent
 FLOORS = [
     {"types", "checks"},
-    {"hosts", "layout", "threefry"},
-    {"distributions", "hyperparameters", "noise"},
+    {"keys", "layout", "threefry"},
+    {"hosts", "distributions", "hyperparameters", "noise"},
     {"losses", "adversarial", "convolution"},
     {"networks"},
     {"models", "learner"},

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxae import checks
+from jaxae import keys
 from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, check_finite, named, read, refused, write
 from jaxae.checkpoint.trees import flat, nested, under
 from jaxae.result import Fit, Status
@@ -52,7 +51,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
     arrays = {
         **flat("variables", fit.variables),
         **flat("state/variables", fit.state.variables),
-        **{f"state/opt_state/{i}": _words(leaf) for i, leaf in enumerate(jax.tree.leaves(fit.state.opt_state))},
+        **{f"state/opt_state/{i}": keys.words(leaf) for i, leaf in enumerate(jax.tree.leaves(fit.state.opt_state))},
         "state/step": fit.state.step,
         **{f"history/{name}": values for name, values in fit.history.items()},
         **{f"hparams/{name}": values for name, values in fit.hparams.items()},
@@ -157,22 +156,11 @@ def _opt_state(
     init = jax.vmap(learner.init) if many else learner.init
     expected, tree = jax.tree.flatten(jax.eval_shape(init, variables))
     found = [(leaf.shape, leaf.dtype) for leaf in leaves]
-    words = jax.eval_shape(lambda variables: [_words(leaf) for leaf in jax.tree.leaves(init(variables))], variables)
+    words = jax.eval_shape(lambda variables: [keys.words(leaf) for leaf in jax.tree.leaves(init(variables))], variables)
     if found != [(leaf.shape, leaf.dtype) for leaf in words]:
         raise refused(
             path,
             f"holds an optimizer state of {len(found)} arrays that does not fit this learner's {len(expected)}: load "
             "it with the learner that trained it",
         )
-    keyed = [
-        jax.random.wrap_key_data(jnp.asarray(leaf), impl=jax.random.key_impl(jnp.empty((), like.dtype)))
-        if checks.is_key(like)
-        else leaf
-        for leaf, like in zip(leaves, expected, strict=True)
-    ]
-    return jax.tree.unflatten(tree, keyed)
-
-
-def _words(leaf: Any) -> Any:
-    """Return a key, which some optimizers carry, as plain words."""
-    return jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
+    return jax.tree.unflatten(tree, [keys.like(leaf, own) for leaf, own in zip(leaves, expected, strict=True)])

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxae import __version__, checks
+from jaxae import __version__, checks, keys
 from jaxae.checkpoint import DamagedError, Steps
 from jaxae.fitting.course import Course, arguments
 from jaxae.fitting.log import Log
@@ -144,7 +144,7 @@ def _fingerprint(course: Course) -> str:
         # Where functions lie in memory is another place in every process.
         digest.update(re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr)).encode())
         for constant in _constants(traced):
-            digest.update(np.asarray(jax.random.key_data(constant) if checks.is_key(constant) else constant).tobytes())
+            digest.update(np.asarray(keys.words(constant)).tobytes())
     return digest.hexdigest()
 
 
@@ -179,7 +179,7 @@ def named(course: Course) -> dict[str, Any]:
             raise ValueError(
                 f"two arrays of the fit are called {name}: rename what has a slash in its name to save them"
             )
-        arrays[name] = jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
+        arrays[name] = keys.words(leaf)
     return {**arrays, **{f"history/{name}": values for name, values in course.history.items()}}
 
 
@@ -280,7 +280,7 @@ def _in_place_of(run: Run, arrays: Mapping[str, Any]) -> Run:
         if not fresh.committed:
             # Where the fresh run is bound to no device the saved one must not be either, or it is compiled for anew.
             leaf = jnp.asarray(np.asarray(leaf))
-        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(fresh)) if checks.is_key(fresh) else leaf
+        return keys.like(leaf, fresh)
 
     return jax.tree_util.tree_map_with_path(one, run)
 

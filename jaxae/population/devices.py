@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxae import checks
+from jaxae import keys
 from jaxae.hosts import place
 from jaxae.types import Array, Batch, Key, Learner, Metrics, Variables
 
@@ -105,21 +105,17 @@ def _parts(tree: Any, devices: list[Any]) -> list[Any]:
     leaves, structure = jax.tree.flatten(tree)
     held: list[list[Any]] = [[] for _ in devices]
     for leaf in leaves:
-        words = jax.random.key_data(leaf) if checks.is_key(leaf) else leaf
-        own = {shard.device: shard.data for shard in words.addressable_shards}
+        own = {shard.device: shard.data for shard in keys.words(leaf).addressable_shards}
         for part, device in zip(held, devices, strict=True):
-            data = own[device]
-            part.append(jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if checks.is_key(leaf) else data)
+            part.append(keys.like(own[device], leaf))
     return [jax.tree.unflatten(structure, part) for part in held]
 
 
 def _whole(parts: list[Array], sharding: NamedSharding) -> Array:
     """Return one array of what devices hold of it."""
-    if checks.is_key(parts[0]):
-        words = _whole([jax.random.key_data(part) for part in parts], sharding)
-        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(parts[0]))
-    shape = (len(parts[0]) * sharding.num_devices, *parts[0].shape[1:])
-    return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+    words = [keys.words(part) for part in parts]
+    shape = (len(words[0]) * sharding.num_devices, *words[0].shape[1:])
+    return keys.like(jax.make_array_from_single_device_arrays(shape, sharding, words), parts[0])
 
 
 def alone(member: Callable[..., Any], in_place: bool) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxae import checks
+from jaxae import keys
 from jaxae.types import Array
 
 __all__ = ["activations", "filled", "grouped"]
@@ -40,8 +40,7 @@ def grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, i
     def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
         leaves, tree = jax.tree.flatten(mapped)
         # Keys travel as plain words and become keys again in each group: every group takes other ones.
-        impls = [jax.random.key_impl(leaf) if checks.is_key(leaf) else None for leaf in leaves]
-        words = [leaf if impl is None else jax.random.key_data(leaf) for leaf, impl in zip(leaves, impls, strict=True)]
+        words = [keys.words(leaf) for leaf in leaves]
         # A group's states are read where they will be written. They keep their shape: XLA copies what is reshaped.
         states = words[: len(jax.tree.leaves(mapped[0]))] if in_place else []
         own_words = words[len(states) :]
@@ -50,21 +49,16 @@ def grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, i
 
         def group(i: Array | int, states: list[Array]) -> Any:
             rows = [jax.lax.dynamic_slice_in_dim(leaf, i * width, width) for leaf in (*states, *own_words)]
-            keyed = [
-                leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
-                for leaf, impl in zip(rows, impls, strict=True)
-            ]
+            keyed = [keys.like(row, leaf) for row, leaf in zip(rows, leaves, strict=True)]
             if width > 1:
                 return together(jax.tree.unflatten(tree, keyed), shared)
             alone = own(jax.tree.unflatten(tree, [leaf[0] for leaf in keyed]), shared)
             return jax.tree.map(lambda leaf: leaf[None], alone)
 
-        kinds = impls[: len(states)]
-
         def one(i: Array, out: list[Array]) -> list[Array]:
             new = jax.tree.leaves(group(i, out[: len(states)]))
-            for at, impl in enumerate(kinds):
-                new[at] = new[at] if impl is None else jax.random.key_data(new[at])
+            for at in range(len(states)):
+                new[at] = keys.words(new[at])
             return [
                 jax.lax.dynamic_update_slice_in_dim(everyone, leaf, i * width, 0)
                 for everyone, leaf in zip(out, new, strict=True)
@@ -74,8 +68,8 @@ def grouped(own: Callable[..., Any], together: Callable[..., Any], width: int, i
         members = len(words[0])
         empty = [jnp.zeros((members, *leaf.shape[1:]), leaf.dtype) for leaf in shapes[len(states) :]]
         out = jax.lax.fori_loop(0, groups, one, [*states, *empty])
-        for at, impl in enumerate(kinds):
-            out[at] = out[at] if impl is None else jax.random.wrap_key_data(out[at], impl=impl)
+        for at, leaf in enumerate(leaves[: len(states)]):
+            out[at] = keys.like(out[at], leaf)
         return jax.tree.unflatten(out_tree, out)
 
     return on_device
