@@ -23,7 +23,7 @@ import numpy as np
 
 import jaxae as ja
 from benchmarks.reliability.rows import row
-from benchmarks.reliability.runs import FAMILIES, system
+from benchmarks.reliability.runs import FAMILIES, system, trained
 
 APART = 1e-6
 """Of an output's largest entry."""
@@ -69,10 +69,7 @@ def write(folder: Path, families: Any) -> None:
         given, place = system(family), folder / family.replace(" ", "-")
         place.mkdir(parents=True)
         model, data = given.model(), given.data()
-        learner = given.learner(model, 1e-3)
-        fitted = ja.fit(
-            model, learner, data, key=jax.random.key(0), epochs=1, batch_size=given.batch_size, progress=False
-        )
+        fitted = trained(family, 0, epochs=1, progress=False)
         x, cond = (None if leaf is None else np.asarray(leaf[:7]) for leaf in data)
         loss = ja.score(model, ja.losses.reconstruction) if family == "autoencoder" else None
         ja.checkpoint.save(fitted, place / "fit.safetensors")

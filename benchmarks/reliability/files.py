@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import jaxae as ja
 from benchmarks.reliability.rows import row
-from benchmarks.reliability.runs import arrays, digest, system
+from benchmarks.reliability.runs import arrays, digest, system, trained
 
 CASES = 5000
 LONGEST = 300
@@ -77,20 +76,10 @@ def measured(short: bool) -> dict[str, Any]:
     """Return the counts of all three formats."""
     draw, cases = random.Random(0), 60 if short else CASES
     given = system("vae")
-    model = given.model()
     with tempfile.TemporaryDirectory() as place:
-        fitted = ja.fit(
-            model,
-            given.learner(model, 1e-3),
-            given.data(),
-            key=jax.random.key(0),
-            epochs=2,
-            batch_size=given.batch_size,
-            checkpoint=f"{place}/steps",
-            progress=False,
-        )
+        fitted = trained("vae", 0, epochs=2, checkpoint=f"{place}/steps", progress=False)
         path = ja.checkpoint.save(fitted, f"{place}/fit.safetensors")
-        passed = ja.checkpoint.save_model(model, fitted.variables, given.data(), f"{place}/model.safetensors")
+        passed = ja.checkpoint.save_model(given.model(), fitted.variables, given.data(), f"{place}/model.safetensors")
 
         def fit_file() -> str:
             return digest(ja.checkpoint.load(path)._asdict() | {"record": np.zeros(0)})

@@ -11,11 +11,9 @@ import time
 import warnings
 from typing import Any
 
-import jax
-
 import jaxae as ja
 from benchmarks.reliability.rows import row
-from benchmarks.reliability.runs import FAMILIES, Job, arrays, digest, system
+from benchmarks.reliability.runs import FAMILIES, arrays, digest, trained
 from jaxae.fitting import course
 
 FAILURES = 30
@@ -32,23 +30,9 @@ def measured(short: bool) -> dict[str, Any]:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for number in range(count):
         family = list(FAMILIES)[number % len(FAMILIES)]
-        given = system(family)
-        model = given.model()
         full = draw.randrange(2, EPOCHS - 1)
         with tempfile.TemporaryDirectory() as place:
-            job = Job(family, f"{place}/fit")
-
-            def fit(progress: Any, model: Any = model, given: Any = given, **saved: Any) -> ja.Fit:
-                return ja.fit(
-                    model,
-                    given.learner(model, 1e-3),
-                    given.data(),
-                    key=jax.random.key(0),
-                    epochs=EPOCHS,
-                    batch_size=given.batch_size,
-                    progress=progress,
-                    **saved,
-                )
+            folder = f"{place}/fit"
 
             def squeeze(progress: ja.progress.Progress, full: int = full) -> None:
                 if progress.epoch in (full, full + 1):
@@ -59,19 +43,19 @@ def measured(short: bool) -> dict[str, Any]:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 keep = ja.checkpoint.Keep(seconds=1e9, every=1)
-                own = fit(squeeze, checkpoint=job.folder, keep=keep)
+                own = trained(family, 0, epochs=EPOCHS, progress=squeeze, checkpoint=folder, keep=keep)
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             told = [str(each.message) for each in caught if "failed" in str(each.message)]
-            saved = set(ja.checkpoint.Steps(job.folder, keep).epochs())
+            saved = set(ja.checkpoint.Steps(folder, keep).epochs())
             found["failed"] += full not in saved
             found["told"] += bool(told) and full not in saved
             found["false"] += saved != set(range(1, EPOCHS + 1)) - {full}
             for epoch in saved:
                 try:
-                    arrays(job.folder, epoch)
+                    arrays(folder, epoch)
                 except ValueError:
                     found["unreadable"] += 1
-            found["other end"] += digest(own.state) != digest(fit(False).state)
+            found["other end"] += digest(own.state) != digest(trained(family, 0, epochs=EPOCHS, progress=False).state)
     bad = found["unreadable"] + found["false"] + found["other end"]
     met = found["failed"] == found["told"] == count and not bad
     return {**found, "goal": f"{count} told; older steps whole, the fit the same", "met": met}

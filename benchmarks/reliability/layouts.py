@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jaxae as ja
 from benchmarks.reliability.rows import row
-from benchmarks.reliability.runs import FAMILIES, digest, system
+from benchmarks.reliability.runs import FAMILIES, digest, trained
 from jaxae.checkpoint import Keep, Steps
 
 EACH = 3
@@ -35,21 +35,8 @@ def mesh_of(devices: int) -> Mesh:
 
 def fitted(family: str, devices: int, epochs: int, folder: Path | None = None) -> ja.Fit:
     """Return the population of a family after so many epochs, gone on with where it was saved in the folder."""
-    given = system(family)
-    model = given.model()
-    return ja.fit(
-        model,
-        given.learner(model, 1e-3),
-        given.data(),
-        key=jax.random.key(5),
-        epochs=epochs,
-        batch_size=given.batch_size,
-        seeds=MEMBERS,
-        lanes=LANES,
-        mesh=mesh_of(devices),
-        checkpoint=folder,
-        progress=False,
-    )
+    how = {"seeds": MEMBERS, "lanes": LANES, "mesh": mesh_of(devices), "checkpoint": folder}
+    return trained(family, 5, epochs=epochs, progress=False, **how)
 
 
 def as_read(folder: Path, devices: int, saved: ja.Fit) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["FAMILIES", "Job", "Run", "arrays", "events", "system"]
+__all__ = ["FAMILIES", "Job", "Run", "arrays", "events", "system", "trained"]
 
 FAMILIES = {
     "autoencoder": "A1",
@@ -69,6 +69,18 @@ def system(family: str) -> Any:
 
     found = SYSTEMS[FAMILIES[family]]
     return found._replace(rows=ROWS, batch_size=min(BATCH, found.batch_size))
+
+
+def trained(family: str, seed: int, **how: Any) -> Any:
+    """Return the fit of a family's system by a key of this seed; how else is for `ja.fit` to know."""
+    import jax
+
+    import jaxae as ja
+
+    given = system(family)
+    model = given.model()
+    key, batch_size = jax.random.key(seed), given.batch_size
+    return ja.fit(model, given.learner(model, 1e-3), given.data(), key=key, batch_size=batch_size, **how)
 
 
 class Run:
@@ -166,19 +178,14 @@ def main() -> None:
     from jaxae.fitting import course
 
     course.CHUNK_EPOCHS = job.every
-    given = system(job.family)
-    model = given.model()
     population: dict[str, Any] = {} if job.members is None else {"seeds": job.members, "lanes": 2}
     if job.devices > 1:
         axis = "data" if job.members is None else "members"
         population["mesh"] = jax.make_mesh((job.devices,), (axis,), axis_types=(jax.sharding.AxisType.Auto,))
-    fitted = ja.fit(
-        model,
-        given.learner(model, 1e-3),
-        given.data(),
-        key=jax.random.key(7),
+    fitted = trained(
+        job.family,
+        7,
         epochs=job.epochs,
-        batch_size=given.batch_size,
         checkpoint=job.folder,
         keep=ja.checkpoint.Keep(seconds=1e9, last=3, every=job.every),
         log=job.log,
