@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxae import checkpoint, cli, recipes, study
+from jaxae import checkpoint, cli, networks, recipes, study
+from jaxae.types import Batch
 
 
 def run(*words) -> None:
@@ -69,13 +70,21 @@ def test_conditions_come_with_it(folder, tmp_path, capsys):
 
 def test_a_file_of_a_model_gets_its_functions(folder, tmp_path, capsys):
     own = study.load(folder / "vae", recipes.find).study
-    from jaxae.types import Batch
-
     path = checkpoint.save_model(own.model, own.variables, Batch(own.train), tmp_path / "bare")
     run("export", path, "--out", tmp_path / "full")
-    functions = checkpoint.load_functions(tmp_path / "full", told(capsys))
-    assert functions.keys() == {"encode", "decode", "sample"}
+    names, root = capsys.readouterr().out.splitlines()[-2:]
+    assert names == f"decode, encode, sample: {tmp_path / 'full'}"
+    assert root == f"root: {checkpoint.load_model(tmp_path / 'full').root}"
+    functions = checkpoint.load_functions(tmp_path / "full", root.removeprefix("root: "))
+    assert sorted(functions) == ["decode", "encode", "sample"]
     assert "leave it out" in refused(capsys, "export", path, "--out", tmp_path / "more", "--member", "1")
+
+
+def test_a_model_that_has_no_functions_is_passed_on_as_it_is(tmp_path, capsys):
+    layers, x = networks.MLP((3,)), np.ones((2, 4), np.float32)
+    checkpoint.save_model(layers, layers.init(jax.random.key(0), x), Batch(x), tmp_path / "layers")
+    said = refused(capsys, "export", tmp_path / "layers", "--out", tmp_path / "out")
+    assert "holds no functions" in said and f"pass on {tmp_path / 'layers'} as it is" in said
 
 
 def test_nothing_is_lost_by_it(folder, tmp_path, capsys):

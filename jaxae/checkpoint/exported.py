@@ -17,7 +17,7 @@ from jaxae.models import GAN, VAE
 from jaxae.networks import conditioned
 from jaxae.types import Array, Batch, Key, Score, Variables
 
-__all__ = ["export", "load_functions"]
+__all__ = ["export", "load_functions", "write_exported"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -58,6 +58,14 @@ def export(
         >>> sorted(functions), functions["encode"](data.x).shape
         (['decode', 'encode'], (5, 2))
     """
+    write_exported(module, variables, batch, path, score)
+    return Path(path)
+
+
+def write_exported(
+    module: Any, variables: Variables, batch: Batch, path: str | os.PathLike[str], score: Score | None
+) -> tuple[list[str], str]:
+    """Write what `export` says, and return the names of the functions and the root that the file has."""
     config, arrays = checked(module, variables, batch, path)
     (n,) = jax.export.symbolic_shape("n")
     example = one_of(batch)
@@ -99,7 +107,8 @@ def export(
         words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl="threefry2x32")))
         rows = cond[0] if cond else jax.ShapeDtypeStruct((n, 0), jnp.float32)
         functions["sample"] = made(sample, words, rows)
-    return write(path, FORMAT, VERSION, config, arrays | {FUNCTIONS + name: each for name, each in functions.items()})
+    arrays |= {FUNCTIONS + name: each for name, each in functions.items()}
+    return sorted(functions), write(path, FORMAT, VERSION, config, arrays)
 
 
 def load_functions(

@@ -63,7 +63,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> Path:
         if name.startswith(PARAMETERS):
             check_finite(path, name, np.asarray(leaf))
     config = {"record": fit.record, "collections": list(fit.variables)}
-    return write(path, FORMAT, VERSION, config, arrays)
+    write(path, FORMAT, VERSION, config, arrays)
+    return Path(path)
 
 
 def load(

@@ -79,7 +79,8 @@ def save_model(module: Any, variables: Variables, batch: Batch, path: str | os.P
         >>> loaded.bound.sample(jax.random.key(1), 3).shape
         (3, 4)
     """
-    return write(path, FORMAT, VERSION, *checked(module, variables, batch, path))
+    write(path, FORMAT, VERSION, *checked(module, variables, batch, path))
+    return Path(path)
 
 
 def checked(

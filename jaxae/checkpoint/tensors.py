@@ -86,8 +86,8 @@ def named(name: Any) -> str:
 
 def write(
     path: str | os.PathLike[str], form: str, version: int, config: Mapping[str, Any], arrays: Mapping[str, Any]
-) -> Path:
-    """Write arrays to a file, whole or not at all, and return its path.
+) -> str:
+    """Write arrays to a file, whole or not at all, and return its root.
 
     Args:
         path: of the file; one that is there is replaced.
@@ -108,6 +108,7 @@ def write(
         if array.dtype not in NAMES:
             raise ValueError(f"{name} holds {array.dtype}, but a file can hold {', '.join(map(str, NAMES))}")
     text = json.dumps(config, sort_keys=True)
+    root = _root(text, own)
     entries: dict[str, Any] = {}
     place = 0
     # The widest numbers first, so that every array begins at a multiple of their width.
@@ -119,7 +120,7 @@ def write(
             "shape": list(own[name].shape),
         }
         place += own[name].nbytes
-    entries["__metadata__"] = {"config": text, "format": form, "sha256": _root(text, own), "version": str(version)}
+    entries["__metadata__"] = {"config": text, "format": form, "sha256": root, "version": str(version)}
     header = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     try:
@@ -140,7 +141,7 @@ def write(
     except BaseException:
         os.unlink(part)
         raise
-    return path
+    return root
 
 
 def read(

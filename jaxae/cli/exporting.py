@@ -16,6 +16,7 @@ def export(command: Export) -> None:
     import numpy as np
 
     from jaxae import checkpoint, study
+    from jaxae.checkpoint.exported import write_exported
     from jaxae.types import Batch
 
     if command.source.is_dir():
@@ -24,11 +25,14 @@ def export(command: Export) -> None:
         cond = None if own.conditions is None else np.zeros((0, own.conditions.width), np.float32)
         # What generates has no loss of a single example.
         score = trained.recipe.score(own.model, own.settings) if trained.can("encode") else None
-        path = checkpoint.export(own.model, own.variables, Batch(own.train, cond), command.out, score=score)
+        functions, root = write_exported(own.model, own.variables, Batch(own.train, cond), command.out, score)
     elif command.member is not None:
         raise ValueError(f"member is {command.member}, but {command.source} is a file of one model: leave it out")
     else:
         model = checkpoint.load_model(command.source)
-        path = checkpoint.export(model.module, model.variables, model.example, command.out)
-    root = checkpoint.load_model(path).root
-    print(f"{', '.join(checkpoint.load_functions(path, root))}: {path}\nroot: {root}")
+        functions, root = write_exported(model.module, model.variables, model.example, command.out, None)
+    if not functions:
+        raise ValueError(
+            f"{command.out} holds no functions, since its model has none: pass on {command.source} as it is"
+        )
+    print(f"{', '.join(functions)}: {command.out}\nroot: {root}")
