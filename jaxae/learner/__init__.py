@@ -11,6 +11,7 @@ from jaxae.learner.lifting import Lifted, lift
 from jaxae.learner.objectives import accumulate, objective, score
 from jaxae.learner.precision import InBfloat16, in_bfloat16
 from jaxae.learner.skipping import Skipping, skip_nonfinite
+from jaxae.learner.trimming import trimmed
 from jaxae.learner.warming import WarmStart, warm_start
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "schedule",
     "score",
     "skip_nonfinite",
+    "trimmed",
     "warm_start",
 ]
