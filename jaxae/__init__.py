@@ -2,7 +2,7 @@
 
 The verbs are here; the parts they combine are in the modules: `losses`, `adversarial`, `noise`, `distributions`,
 `convolution`, `networks`, `models`, `hyperparameters`, `metrics`, `windows`, `latent`, `data`, `checkpoint`,
-`search`, `statistics`, `hosts`.
+`search`, `statistics`, `hosts`, `estimators`.
 """
 
 import importlib
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         convolution,
         data,
         distributions,
+        estimators,
         hosts,
         hyperparameters,
         latent,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         schedule,
         score,
         skip_nonfinite,
+        trimmed,
         warm_start,
     )
     from jaxae.population import sweep
@@ -72,6 +74,7 @@ __all__ = [
     "descend",
     "distributions",
     "draw",
+    "estimators",
     "fit",
     "grid",
     "hosts",
@@ -97,6 +100,7 @@ __all__ = [
     "statistics",
     "sweep",
     "train",
+    "trimmed",
     "warm_start",
     "windows",
     "zipped",
@@ -106,7 +110,8 @@ _HOME = {
     **dict.fromkeys(("Detector", "calibrate", "p_values"), "detection"),
     **dict.fromkeys(("Fit", "fit"), "fitting"),
     **dict.fromkeys(("accumulate", "averaged", "averages", "chain", "descend", "in_bfloat16", "lift"), "learner"),
-    **dict.fromkeys(("objective", "repeat", "schedule", "score", "skip_nonfinite", "warm_start"), "learner"),
+    **dict.fromkeys(("objective", "repeat", "schedule", "score", "skip_nonfinite", "trimmed"), "learner"),
+    "warm_start": "learner",
     **dict.fromkeys(("draw", "grid", "zipped"), "hyperparameters"),
     "sweep": "population",
     **dict.fromkeys(("run", "start", "train"), "training"),

@@ -151,7 +151,7 @@ def shares(key: Key, n: Any, length: int, folds: Any) -> tuple[Array, Array]:
 
 
 def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) -> tuple[Variables, Array]:
-    """Return the variables of a member, and its mean losses (POINTS,) over equal parts of the run."""
+    """Return the variables of a member, and the sums of its losses (POINTS,) over equal parts of the run."""
     key, member = own
     table, mask = held.table, held.table.mask
     model = architecture.model(table.x.shape[1])
@@ -182,9 +182,7 @@ def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) 
 
     def step(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
         variables, opt_state, losses = carry
-        place = jax.random.randint(
-            unrolled(fold_in(draw_key, i)), (architecture.batch_size,), 0, table.n - left_out
-        )
+        place = jax.random.randint(unrolled(fold_in(draw_key, i)), (architecture.batch_size,), 0, table.n - left_out)
         place = jnp.where(place >= first, place + left_out, place)
         batch = Batch(table.x[order[place]])
         variables, opt_state, metrics = learner.step(variables, opt_state, batch, fold_in(step_key, i))
@@ -192,8 +190,7 @@ def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) 
 
     start = variables, learner.init(variables), jnp.zeros(POINTS)
     variables, _, losses = jax.lax.fori_loop(0, held.steps, step, start)
-    edges = -(-jnp.arange(POINTS + 1) * held.steps // POINTS)
-    return variables, losses / jnp.diff(edges)
+    return variables, losses
 
 
 FIRST = ("encoder", "Dense_0", "kernel")
@@ -218,7 +215,9 @@ def trained(
     steps: int,
     learning_rate: float,
 ) -> tuple[Variables, np.ndarray, np.ndarray]:
-    """Return the members' variables, their losses (members, POINTS), and the fold of every row (n,).
+    """Return the members' variables, their mean losses over parts of the run, and the fold of every row (n,).
+
+    The losses are (members, POINTS), or (members, steps) where those are fewer.
 
     Args:
         architecture: of every member.
@@ -235,8 +234,10 @@ def trained(
     own = Members(np.asarray(members.noise, np.float32), np.asarray(members.fold, np.int32))
     held = Held(table, np.int32(folds), order_key, np.int32(steps), np.float32(learning_rate))
     variables, losses = _program(architecture)((keys, own), held)
+    counts = np.diff(-(-np.arange(POINTS + 1) * steps // POINTS))
+    losses = np.asarray(losses)[:, counts > 0] / counts[counts > 0]
     fold = _folds(order_key, table.n, len(table.x), np.int32(folds))
-    return variables, np.asarray(losses), np.asarray(fold)[: int(table.n)]
+    return variables, losses, np.asarray(fold)[: int(table.n)]
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -249,7 +250,8 @@ def _errors(architecture: Architecture, variables: Variables, table: Table, weig
     model, mask = architecture.model(table.x.shape[1]), table.mask
 
     def one(variables: Variables) -> Array:
-        return (model.apply(variables, table.x) - table.x) ** 2 * mask[None]
+        made: Any = model.apply(variables, table.x)
+        return (made - table.x) ** 2 * mask[None]
 
     def add(total: Array, own: tuple[Variables, Array]) -> tuple[Array, Array]:
         found = one(own[0])

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("MPLBACKEND", "agg")
+# Read by SciPy when it is imported: without it scikit-learn leaves out its check of arrays of other libraries.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 import jax
 import numpy as np

@@ -99,7 +99,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.rate = rate
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> AutoencoderDetector:  # noqa: N803, ARG002
+    def fit(self, X: Any, y: Any = None) -> AutoencoderDetector:  # noqa: N803
         """Train the ensemble on rows X (n, columns), and put the threshold.
 
         Args:
@@ -129,10 +129,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.variables_ = jax.tree.map(np.asarray, variables)
         self.loss_curve_ = losses
         if not np.isfinite(losses).all():
-            bad = np.flatnonzero(~np.isfinite(losses).all(1))
-            raise ValueError(
-                f"members {', '.join(map(str, bad))} diverged with learning_rate={self.learning_rate:g}: give a lower one"
-            )
+            bad = ", ".join(map(str, np.flatnonzero(~np.isfinite(losses).all(1))))
+            raise ValueError(f"members {bad} diverged with learning_rate={self.learning_rate:g}: give a lower one")
         errors, _ = ensembles.scored(self._architecture(), self.variables_, rows, np.ones(self.members))
         held = (folds == 0) if split else np.zeros(len(rows), bool)
         self.member_scale_ = np.median(errors[:, ~held], 1).astype(np.float64) + LEAST * rows.shape[1]

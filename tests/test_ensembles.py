@@ -1,0 +1,140 @@
+"""Ensembles on padded tables: what is padded changes nothing, and what is left out is not seen."""
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxae import ensembles
+from jaxae.ensembles import Architecture, Members, Table, padded, scored, shares, trained
+
+SMALL = Architecture((6, 4, 6), nn.tanh, 8, 0.1)
+
+
+def table(x, rows=64, columns=8):
+    out = np.zeros((rows, columns), np.float32)
+    out[: len(x), : x.shape[1]] = x
+    return Table(out, np.int32(len(x)), np.int32(x.shape[1]))
+
+
+def fit(own, members=None, architecture=SMALL, key=0, **more):
+    members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1])
+    return trained(architecture, own, members, jax.random.key(key), **({"steps": 20, "learning_rate": 1e-2} | more))
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+
+
+def test_padding_changes_nothing(x):
+    few, many = table(x, 32, 6), table(x, 64, 16)
+    own, losses, folds = fit(few, folds=3)
+    other, other_losses, other_folds = fit(many, folds=3)
+    # Products of more zeros are summed in another order.
+    np.testing.assert_allclose(losses, other_losses, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(folds, other_folds)
+    kernels = [each["params"]["decoder"]["Dense_1"]["kernel"] for each in (own, other)]
+    np.testing.assert_allclose(kernels[0][..., :5], kernels[1][..., :5], rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(
+        kernels[1][..., 5:], fit(many, folds=3, steps=0)[0]["params"]["decoder"]["Dense_1"]["kernel"][..., 5:]
+    )
+
+
+def test_padded_rows_are_never_drawn(x):
+    own = table(x)
+    own.x[len(x) :] = np.nan
+    assert np.isfinite(fit(own)[1]).all()
+
+
+def test_rows_that_are_left_out_are_never_drawn(x):
+    _, _, folds = fit(table(x), folds=4)
+    for fold in range(4):
+        broken = np.where((folds == fold)[:, None], np.nan, x)
+        members = Members([0.5, 0.5], [fold, (fold + 1) % 4])
+        losses = fit(table(broken), members, folds=4)[1]
+        assert np.isfinite(losses[0]).all() and not np.isfinite(losses[1]).all()
+
+
+def test_every_row_that_is_not_left_out_is_drawn(x):
+    seen = np.zeros(len(x), bool)
+    for row in range(len(x)):
+        broken = x.copy()
+        broken[row] = np.nan
+        seen[row] = not np.isfinite(fit(table(broken), Members([0.0], [-1]), steps=60)[1]).all()
+    assert seen.all()
+
+
+@pytest.mark.parametrize(("n", "folds"), [(1, 4), (7, 4), (30, 3), (64, 4)])
+def test_folds_share_the_rows(n, folds):
+    order, fold = map(np.asarray, shares(jax.random.key(1), np.int32(n), 64, np.int32(folds)))
+    assert sorted(order[:n]) == list(range(n))
+    counts = np.bincount(fold[:n], minlength=folds)
+    assert len(counts) == folds and counts.max() - counts.min() <= 1
+    assert (np.diff(fold[order[:n]]) >= 0).all()
+
+
+def test_a_member_does_not_depend_on_the_others(x):
+    keys = jax.random.split(jax.random.split(jax.random.key(0))[1], 3)
+    together = fit(table(x))[0]
+    held = ensembles.Held(table(x), np.int32(1), jax.random.split(jax.random.key(0))[0], np.int32(20), np.float32(1e-2))
+    own = Members(np.float32([0.0]), np.int32([-1]))
+    alone, _ = ensembles._program(SMALL)((keys[1:2], own), held)
+    for one, leaf in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+        np.testing.assert_allclose(one[0], leaf[1], rtol=1e-4, atol=1e-6)
+
+
+def test_one_program_serves_tables_of_many_sizes(x):
+    def used(n, columns, steps, rate):
+        own = fit(padded(x[:n, :columns], 64), steps=steps, learning_rate=rate, folds=2)[0]
+        scored(SMALL, own, x[:n, :columns], np.ones(3))
+
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: compiled.append(event))
+    jax.clear_caches()
+    used(30, 5, 20, 1e-2)
+    assert any("backend_compile" in event for event in compiled)
+    compiled.clear()
+    for n, columns, steps, rate in ((10, 3, 5, 1e-3), (20, 5, 9, 1e-2), (30, 1, 60, 1e-1)):
+        used(n, columns, steps, rate)
+    jax.monitoring.clear_event_listeners()
+    assert not any("backend_compile" in event for event in compiled)
+
+
+def test_the_history_is_the_mean_over_parts_of_the_run(x):
+    losses = fit(table(x), steps=200)[1]
+    assert losses.shape == (3, ensembles.POINTS)
+    # Without noise nothing is left over; what is fitted is fitted better at the end.
+    assert losses[1, -5:].mean() < losses[1, :5].mean()
+
+
+def test_errors_are_those_of_the_model(x):
+    variables = fit(table(x))[0]
+    weights = np.array([1.0, 2.0, 3.0])
+    # The padding that `scored` chooses is another one.
+    wide = fit(padded(x, 64))[0]
+    errors, entries = scored(SMALL, wide, x, weights, contributions=True)
+    model = SMALL.model(16)
+    expected = [
+        (np.asarray(model.apply(jax.tree.map(lambda leaf, i=i: leaf[i], wide), padded(x, 64).x))[: len(x), :5] - x) ** 2
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(errors, np.sum(expected, 2), rtol=1e-4)
+    np.testing.assert_allclose(entries, np.tensordot(weights, expected, 1), rtol=1e-4)
+    assert scored(SMALL, wide, x, weights)[1] is None
+    assert jax.tree.structure(variables) == jax.tree.structure(wide)
+
+
+def test_rows_are_scored_in_parts(x, monkeypatch):
+    variables = fit(padded(x, 64))[0]
+    whole = scored(SMALL, variables, x, np.ones(3), contributions=True)
+    monkeypatch.setattr(ensembles, "TOGETHER", 7)
+    parts = scored(SMALL, variables, x, np.ones(3), contributions=True)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_tables_are_padded_to_a_few_sizes():
+    shapes = {padded(np.ones((n, columns))).x.shape for n in (1, 9_000, 16_384) for columns in range(1, 177)}
+    assert shapes == {(2**14, 16), (2**14, 48), (2**14, 176)}
+    assert padded(np.ones((16_385, 200))).x.shape == (2**16, 256)

@@ -1,0 +1,198 @@
+"""Detectors: scikit-learn's own checks, then what they promise, then what they refuse."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from jaxae.estimators import AutoencoderDetector
+
+SHORT = {"steps": 30, "members": 2, "widths": (8, 8)}
+DETECTORS = [AutoencoderDetector(**SHORT)]
+
+
+@parametrize_with_checks(DETECTORS, expected_failed_checks=lambda estimator: {})
+# Few rows cannot hold a small rate of false alarms, which is told; the checks give few rows.
+@pytest.mark.filterwarnings("ignore:.*held-out rows cannot hold")
+@pytest.mark.filterwarnings("error::sklearn.exceptions.SkipTestWarning")
+def test_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def x():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(400, 2))
+    return hidden @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(400, 6))
+
+
+@pytest.fixture(scope="module")
+def fitted(x):
+    return AutoencoderDetector(steps=100).fit(x)
+
+
+def test_it_finds_rows_that_break_the_relations_between_columns(fitted, x):
+    rng = np.random.default_rng(1)
+    # Every column alone is distributed as before.
+    broken = np.stack([rng.permutation(column) for column in x.T], 1)
+    labels = np.r_[np.zeros(len(x)), np.ones(len(x))]
+    scores = -fitted.score_samples(np.r_[x, broken])
+    alone = np.abs(np.r_[x, broken] / x.std(0)).sum(1)
+    assert roc_auc_score(labels, scores) > 0.9 > 0.6 > roc_auc_score(labels, alone)
+
+
+def test_real_rows():
+    rows, benign = load_breast_cancer(return_X_y=True)
+    normal = rows[benign == 1]
+    detector = AutoencoderDetector(steps=100).fit(normal[:200])
+    held, malignant = normal[200:], rows[benign == 0]
+    scores = -detector.score_samples(np.r_[held, malignant])
+    assert roc_auc_score(np.r_[np.zeros(len(held)), np.ones(len(malignant))], scores) > 0.9
+
+
+def test_a_fit_gives_the_same_bits_again(x, fitted):
+    again = clone(fitted).fit(x)
+    np.testing.assert_array_equal(again.score_samples(x), fitted.score_samples(x))
+    other = clone(fitted).set_params(random_state=1).fit(x)
+    assert (other.score_samples(x) != fitted.score_samples(x)).any()
+    state = np.random.RandomState(3)
+    drawn = [clone(fitted).set_params(random_state=state, steps=5).fit(x).score_samples(x) for _ in range(2)]
+    assert (drawn[0] != drawn[1]).any()
+
+
+def test_no_global_random_state_is_touched(x):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    AutoencoderDetector(**SHORT, random_state=None).fit(x)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_false_alarms_on_new_rows_are_as_often_as_asked():
+    rng = np.random.default_rng(5)
+    found = []
+    for seed in range(20):
+        detector = AutoencoderDetector(**SHORT, rate=0.1, random_state=seed).fit(rng.normal(size=(396, 3)))
+        found.append((detector.predict(rng.normal(size=(500, 3))) == -1).mean())
+    # 99 calibration rows: the share of a fit is Beta(10, 90) with a deviation of .03, their mean's is .0067.
+    assert abs(np.mean(found) - 0.1) < 4 * np.sqrt(0.09 / 100 / 20 + 0.09 / 500 / 20)
+
+
+def test_p_values_agree_with_the_alarms(fitted, x):
+    rng = np.random.default_rng(2)
+    rows = np.r_[x, rng.normal(size=(200, 6)) * 3]
+    np.testing.assert_array_equal(fitted.p_values(rows) <= fitted.rate, fitted.predict(rows) == -1)
+
+
+def test_the_share_of_outliers_among_the_training_rows(x):
+    detector = AutoencoderDetector(**SHORT, contamination=0.05).fit(x)
+    assert (detector.predict(x) == -1).sum() == 20
+    assert len(detector.calibration_scores_) == len(x)
+
+
+def test_contributions_add_up_to_the_score(fitted, x):
+    found = fitted.contributions(x)
+    assert found.shape == x.shape and (found >= 0).all()
+    np.testing.assert_allclose(found.sum(1), -fitted.score_samples(x), rtol=1e-4)
+    strange = x[:1].copy()
+    strange[0, 3] += 8 * x[:, 3].std()
+    assert fitted.contributions(strange).argmax() == 3
+
+
+def test_disagreement_is_larger_far_away(fitted, x):
+    assert np.median(fitted.uncertainty(x + 20)) > 10 * np.median(fitted.uncertainty(x))
+
+
+def test_a_typical_row_scores_about_one(fitted, x):
+    assert 0.5 < np.median(-fitted.score_samples(x)) < 2
+
+
+def test_learning_is_kept(fitted):
+    assert fitted.loss_curve_.shape == (8, 50)
+    assert fitted.loss_curve_[:, -5:].mean() < fitted.loss_curve_[:, :5].mean()
+
+
+def test_anomalies_among_the_rows_are_not_learned(x):
+    rng = np.random.default_rng(3)
+    strange = 4 + 0.3 * rng.normal(size=(30, 6))
+    rows = np.r_[x, strange]
+    robust, plain = (AutoencoderDetector(steps=200, trim=trim, noise=0.3).fit(rows) for trim in (0.15, 0.0))
+    labels = np.r_[np.zeros(len(x)), np.ones(len(strange))]
+    found = [roc_auc_score(labels, -detector.score_samples(rows)) for detector in (robust, plain)]
+    assert found[0] > 0.95 and found[0] > found[1]
+
+
+def test_constant_columns_and_units_do_not_matter(x, fitted):
+    units = np.array([1e-6, 1e6, 1, 1, 1, 1])
+    again = clone(fitted).fit(x * units + 3)
+    np.testing.assert_allclose(again.score_samples(x * units + 3), fitted.score_samples(x), rtol=1e-2)
+    constant = clone(fitted).set_params(steps=20).fit(np.c_[x, np.full(len(x), 7.0)])
+    changed = np.c_[x, np.full(len(x), 9.0)]
+    assert (constant.score_samples(changed) < constant.score_samples(np.c_[x, np.full(len(x), 7.0)])).all()
+
+
+def test_values_however_far_are_outliers(fitted, x):
+    rows = np.tile(x[:1], (3, 1))
+    rows[:, 0] = 1e12, 1e300, -1e300
+    assert np.isfinite(fitted.score_samples(rows)).all() and (fitted.predict(rows) == -1).all()
+    assert (fitted.p_values(rows) == 1 / (len(fitted.calibration_scores_) + 1)).all()
+
+
+def test_frames_keep_their_names(x):
+    frame = pandas.DataFrame(x, columns=list("abcdef"))
+    detector = AutoencoderDetector(**SHORT).fit(frame)
+    assert list(detector.feature_names_in_) == list("abcdef")
+    detector.predict(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        detector.predict(frame[list("fedcba")])
+    with pytest.raises(ValueError, match="feature names should match"):
+        detector.predict(frame[list("abcde")])
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        detector.fit(frame.assign(a="text"))
+
+
+def test_it_stands_in_a_pipeline_and_is_pickled(x):
+    pipeline = make_pipeline(StandardScaler(), AutoencoderDetector(**SHORT)).fit(x)
+    again = pickle.loads(pickle.dumps(pipeline))
+    np.testing.assert_array_equal(again.decision_function(x), pipeline.decision_function(x))
+
+
+def test_fewer_rows_than_a_batch():
+    rows = np.random.default_rng(0).normal(size=(12, 3))
+    with pytest.warns(UserWarning, match=r"3 held-out rows cannot hold a false alarm rate of 0.05.*at least 76 rows"):
+        detector = AutoencoderDetector(**SHORT).fit(rows)
+    assert detector.threshold_ == detector.calibration_scores_.max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AutoencoderDetector(**SHORT, rate=0.25).fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"members": 0}, "members is 0"),
+        ({"steps": 2.5}, "steps"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"trim": 1.0}, "share is 1"),
+        ({"trim": 1.5}, "trim is 1.5"),
+        ({"rate": 5}, "rate is 5.*write 0.05 for 5 %"),
+        ({"contamination": 0.7}, r"contamination is 0.7, but must be \"auto\" or a share of the rows in \(0, 0.5\]"),
+        ({"contamination": "half"}, "contamination is 'half'"),
+        ({"widths": ()}, "widths is \\(\\)"),
+        ({"widths": 64}, "widths is 64"),
+        ({"widths": (0,)}, "width is 0"),
+        ({"noise": -0.1}, "noise is -0.1"),
+        ({"noise": ()}, "noise is \\(\\)"),
+        ({"learning_rate": 1e30}, "members 0, 1 diverged with learning_rate=1e\\+30: give a lower one"),
+    ],
+)
+def test_parameters_that_are_refused(parameters, said, x):
+    with pytest.raises((ValueError, TypeError), match=said):
+        AutoencoderDetector(**(SHORT | parameters)).fit(x)
