@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxae import keys
+from jaxae import checks, keys
 from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, check_finite, named, read, refused, write
 from jaxae.checkpoint.trees import flat, nested, under
 from jaxae.result import Fit, Status
