@@ -25,7 +25,7 @@ from jaxae.population import spread
 from jaxae.threefry import fold_in, unrolled
 from jaxae.types import Array, Batch, Key, Variables
 
-__all__ = ["POINTS", "Architecture", "Members", "Table", "padded", "scored", "shares", "trained"]
+__all__ = ["POINTS", "Architecture", "Members", "Scored", "Table", "padded", "scored", "shuffled", "trained"]
 
 COLUMNS = (16, 48, 176)
 """Widths that tables are padded to; beyond them powers of two."""
@@ -93,20 +93,34 @@ class Members(NamedTuple):
     fold: Any
 
 
+class Scored(NamedTuple):
+    """What members make of rows.
+
+    Attributes:
+        errors: (members, n) squared distances of the reconstructions.
+        squares: (n, columns) weighted sum over the members of the squared errors of every entry, or None.
+        made: (n, columns) weighted sum of their reconstructions, or None.
+    """
+
+    errors: np.ndarray
+    squares: Any
+    made: Any
+
+
 class Held(NamedTuple):
     """What all members share.
 
     Attributes:
         table: the rows.
-        folds: () int32, parts of equal size that the rows are shuffled into.
-        order_key: of the shuffle.
+        order: (rows,) int32 as `shuffled` gives it.
+        folds: () int32, parts of it of equal size.
         steps: () int32.
         learning_rate: () at the first step, from where it falls to 0 as a cosine.
     """
 
     table: Table
+    order: Any
     folds: Any
-    order_key: Key
     steps: Any
     learning_rate: Any
 
@@ -129,25 +143,47 @@ def padded(x: np.ndarray, rows: int | None = None) -> Table:
     """
     n, columns = x.shape
     wide = next((width for width in COLUMNS if columns <= width), 2 ** math.ceil(math.log2(columns)))
-    if rows is None:
-        rows = ROWS
-        while rows < n:
-            rows *= 4
+    rows = _length(n) if rows is None else rows
     out = np.zeros((rows, wide), np.float32)
     out[:n, :columns] = x
     return Table(out, np.int32(n), np.int32(columns))
 
 
-def shares(key: Key, n: Any, length: int, folds: Any) -> tuple[Array, Array]:
-    """Return an order of n rows at random, (length,) of which the first n count, and the fold of every row.
+def _length(n: int) -> int:
+    """Return the number of rows that so many are padded to."""
+    rows = ROWS
+    while rows < n:
+        rows *= 4
+    return rows
 
-    The rows of a fold stand side by side in the order, ⌊n/folds⌋ or one more of them.
+
+def shuffled(key: Key, n: int, folds: int) -> tuple[Array, np.ndarray]:
+    """Return an order of n rows at random, and the fold of every row.
+
+    Args:
+        key: typed key.
+        n: rows.
+        folds: parts of ⌊n/folds⌋ rows or one more, that stand side by side in the order.
+
+    Returns:
+        the order, int32, as long as a table of n rows is padded to: the numbers of the rows, then those of no rows; and
+        the folds (n,), from 0.
+
+    Examples:
+        >>> order, fold = shuffled(jax.random.key(0), 9, 3)
+        >>> sorted(order[:9].tolist()), fold[order[:9]].tolist()
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 0, 0, 1, 1, 1, 2, 2, 2])
     """
+    order, fold = _shuffled(key, np.int32(n), _length(n), np.int32(folds))
+    return order, np.asarray(fold)[:n]
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _shuffled(key: Key, n: Array, length: int, folds: Array) -> tuple[Array, Array]:
     at = jnp.arange(length)
     bits = jax.random.bits(unrolled(key), (length,)) >> 1
     order = jnp.argsort(jnp.where(at < n, bits, jnp.uint32(2**32 - 1)))
-    fold = jnp.zeros(length, jnp.int32).at[order].set(at * folds // jnp.maximum(n, 1))
-    return order, fold
+    return order, jnp.zeros(length, jnp.int32).at[order].set(at * folds // jnp.maximum(n, 1))
 
 
 def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) -> tuple[Variables, Array]:
@@ -176,7 +212,6 @@ def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) 
 
     loss = trimmed(functools.partial(reconstruction, nll=error, noise=noisy), architecture.trim)
     learner = descend(objective(model, loss), optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(rate)))
-    order, _ = shares(held.order_key, table.n, len(table.x), held.folds)
     first, after = (-(-(member.fold + i) * table.n // held.folds) for i in range(2))
     left_out = jnp.where(member.fold < 0, 0, after - first)
 
@@ -184,7 +219,7 @@ def _training(architecture: Architecture, own: tuple[Key, Members], held: Held) 
         variables, opt_state, losses = carry
         place = jax.random.randint(unrolled(fold_in(draw_key, i)), (architecture.batch_size,), 0, table.n - left_out)
         place = jnp.where(place >= first, place + left_out, place)
-        batch = Batch(table.x[order[place]])
+        batch = Batch(table.x[held.order[place]])
         variables, opt_state, metrics = learner.step(variables, opt_state, batch, fold_in(step_key, i))
         return variables, opt_state, losses.at[i * POINTS // held.steps].add(metrics["loss"])
 
@@ -211,73 +246,73 @@ def trained(
     members: Members,
     key: Key,
     *,
-    folds: int = 1,
+    order: Array,
+    folds: int,
     steps: int,
     learning_rate: float,
-) -> tuple[Variables, np.ndarray, np.ndarray]:
-    """Return the members' variables, their mean losses over parts of the run, and the fold of every row (n,).
+) -> tuple[Variables, np.ndarray]:
+    """Return the members' variables, and their mean losses over parts of the run, (members, POINTS).
 
-    The losses are (members, POINTS), or (members, steps) where those are fewer.
+    Where there are fewer steps than POINTS, they are (members, steps).
 
     Args:
         architecture: of every member.
         table: that they are trained on.
         members: what differs between them.
-        key: typed key of the whole.
-        folds: that the rows are shuffled into.
+        key: typed key, split between the members.
+        order: of the rows, as `shuffled` gives it.
+        folds: of the order.
         steps: of each, drawn from the rows with replacement.
         learning_rate: of Adam at the first step.
     """
     checks.typed_key(key)
-    order_key, own_key = jax.random.split(key)
-    keys = jax.random.split(own_key, len(members.noise))
+    keys = jax.random.split(key, len(members.noise))
     own = Members(np.asarray(members.noise, np.float32), np.asarray(members.fold, np.int32))
-    held = Held(table, np.int32(folds), order_key, np.int32(steps), np.float32(learning_rate))
+    held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
     variables, losses = _program(architecture)((keys, own), held)
     counts = np.diff(-(-np.arange(POINTS + 1) * steps // POINTS))
     losses = np.asarray(losses)[:, counts > 0] / counts[counts > 0]
-    fold = _folds(order_key, table.n, len(table.x), np.int32(folds))
-    return variables, losses, np.asarray(fold)[: int(table.n)]
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _folds(key: Key, n: Array, length: int, folds: Array) -> Array:
-    return shares(key, n, length, folds)[1]
+    return variables, losses
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _errors(architecture: Architecture, variables: Variables, table: Table, weights: Array) -> tuple[Array, Array]:
-    model, mask = architecture.model(table.x.shape[1]), table.mask
+def _errors(
+    architecture: Architecture, variables: Variables, table: Table, weights: Array
+) -> tuple[tuple[Array, Array], Array]:
+    model, mask = architecture.model(table.x.shape[1]), table.mask[None]
 
-    def one(variables: Variables) -> Array:
-        made: Any = model.apply(variables, table.x)
-        return (made - table.x) ** 2 * mask[None]
+    def add(total: tuple[Array, Array], own: tuple[Variables, Array]) -> tuple[tuple[Array, Array], Array]:
+        made: Any = model.apply(own[0], table.x)
+        squares = (made - table.x) ** 2 * mask
+        return (total[0] + own[1] * squares, total[1] + own[1] * made), squares.sum(1)
 
-    def add(total: Array, own: tuple[Variables, Array]) -> tuple[Array, Array]:
-        found = one(own[0])
-        return total + own[1] * found, found.sum(1)
-
-    return jax.lax.scan(add, jnp.zeros_like(table.x), (variables, weights))
+    nothing = jnp.zeros_like(table.x)
+    return jax.lax.scan(add, (nothing, nothing), (variables, weights))
 
 
 def scored(
-    architecture: Architecture, variables: Variables, x: np.ndarray, weights: np.ndarray, contributions: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the squared errors of the members, (members, n), and the weighted sum of those of every entry.
+    architecture: Architecture, variables: Variables, x: np.ndarray, weights: np.ndarray, entries: bool = False
+) -> Scored:
+    """Return how far the members' reconstructions of rows are from these.
 
     Args:
         architecture: of every member.
         variables: theirs, stacked.
         x: (n, columns).
-        weights: (members,) of the sum.
-        contributions: whether to return it, (n, columns), or None.
+        weights: (members,) of the sums.
+        entries: whether to return the sums.
     """
-    errors = np.empty((len(weights), len(x)), np.float32)
-    entries = np.empty(x.shape, np.float32) if contributions else None
+    out = Scored(
+        np.empty((len(weights), len(x)), np.float32),
+        np.empty(x.shape, np.float32) if entries else None,
+        np.empty(x.shape, np.float32) if entries else None,
+    )
     for first in range(0, len(x), TOGETHER):
         part = slice(first, min(first + TOGETHER, len(x)))
-        own, found = _errors(architecture, variables, padded(x[part], TOGETHER), np.asarray(weights, np.float32))
-        errors[:, part] = np.asarray(found)[:, : part.stop - first]
-        if entries is not None:
-            entries[part] = np.asarray(own)[: part.stop - first, : x.shape[1]]
-    return errors, entries
+        count = part.stop - first
+        sums, errors = _errors(architecture, variables, padded(x[part], TOGETHER), np.asarray(weights, np.float32))
+        out.errors[:, part] = np.asarray(errors)[:, :count]
+        if entries:
+            for whole, own in zip(out[1:], sums, strict=True):
+                whole[part] = np.asarray(own)[:count, : x.shape[1]]
+    return out

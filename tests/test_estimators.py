@@ -1,6 +1,7 @@
 """Detectors: scikit-learn's own checks, then what they promise, then what they refuse."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -103,6 +104,44 @@ def test_contributions_add_up_to_the_score(fitted, x):
     strange = x[:1].copy()
     strange[0, 3] += 8 * x[:, 3].std()
     assert fitted.contributions(strange).argmax() == 3
+
+
+def test_counterparts_keep_the_relations_between_columns(fitted, x):
+    strange = x[:20].copy()
+    strange[:, 3] += 8 * x[:, 3].std()
+    made = fitted.counterparts(strange)
+    assert made.shape == strange.shape
+    # What is off is moved back towards the row it was made from, the more so than what is not.
+    moved = np.abs(made - strange) / x.std(0)
+    assert (moved[:, 3] > moved[:, [0, 1, 2, 4, 5]].max(1)).mean() > 0.8
+    scale = np.abs(fitted.counterparts(x) - x) / fitted.residual_scale_
+    assert 0.5 < np.sqrt((scale**2).mean()) < 2
+
+
+def test_it_says_why(x):
+    frame = pandas.DataFrame(x, columns=list("abcdef"))
+    detector = AutoencoderDetector(steps=100).fit(frame)
+    strange = frame[:1].copy()
+    strange.loc[0, "d"] += 8 * frame["d"].std()
+    (line,) = detector.explain(strange, most=2)
+    first, second = line.split("; ")
+    assert re.fullmatch(r"d is \d+\.\d sd above what its row implies \(\S+, not \S+\)", first)
+    assert " sd " in second
+    assert AutoencoderDetector(**SHORT).fit(x).explain(x[:1], most=1)[0].startswith("x")
+
+
+def test_the_threshold_is_put_elsewhere_without_training(x):
+    detector = AutoencoderDetector(**SHORT).fit(x)
+    scores = -detector.score_samples(x)
+    assert (detector.set_threshold(np.median(scores)).predict(x) == -1).sum() == len(x) // 2
+    moved = x + 1
+    detector.recalibrate(moved, rate=0.1)
+    assert (detector.predict(moved) == -1).mean() <= 0.1
+    np.testing.assert_array_equal(detector.p_values(moved) <= 0.1, detector.predict(moved) == -1)
+    with pytest.raises(ValueError, match=r"10 reference scores cannot hold a false alarm rate of 0.05"):
+        detector.recalibrate(x[:10])
+    with pytest.raises(ValueError, match="threshold is nan"):
+        detector.set_threshold(np.nan)
 
 
 def test_disagreement_is_larger_far_away(fitted, x):

@@ -2,7 +2,7 @@
 
 import ast
 import doctest
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 import subprocess
@@ -13,8 +13,13 @@ import pytest
 
 import jaxae
 
+OPTIONAL = {"jaxae.estimators.pyod": "pyod"}
+"""Modules that are built on a package that need not be there."""
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(jaxae.__path__, "jaxae.") if not module.name.endswith("__main__")
+    module.name
+    for module in pkgutil.walk_packages(jaxae.__path__, "jaxae.")
+    if not module.name.endswith("__main__")
+    and (module.name not in OPTIONAL or importlib.util.find_spec(OPTIONAL[module.name]))
 )
 
 

@@ -60,6 +60,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         loss_curve_: (members, 50) mean loss of every member over equal parts of the training.
         mean_, scale_: (columns,) by which rows are standardised; the scale of a constant column is 1.
         member_scale_: (members,) the median error of each.
+        residual_scale_: (columns,) standard deviation of the calibration rows from their counterparts.
         variables_: parameters by name, with the members first.
 
     Examples:
@@ -111,17 +112,20 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         """
         x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         noise = self._checked()
-        self.mean_ = x.mean(0)
-        spread = x.std(0)
+        order_key, key = jax.random.split(jax.random.key(_seed(self.random_state)))
+        split = self.contamination == "auto"
+        # What is held out must not be seen by anything that makes the score, its scaling included.
+        order, fold = ensembles.shuffled(order_key, len(x), FOLDS)
+        held = (fold == 0) & split
+        self.mean_, spread = x[~held].mean(0), x[~held].std(0)
         self.scale_ = np.where(spread > 0, spread, 1.0)
         rows = self._standardised(x)
-        split = self.contamination == "auto"
-        fold = np.full(self.members, 0 if split else -1)
-        variables, losses, folds = ensembles.trained(
+        variables, losses = ensembles.trained(
             self._architecture(),
             ensembles.padded(rows),
-            ensembles.Members(noise, fold),
-            jax.random.key(_seed(self.random_state)),
+            ensembles.Members(noise, np.full(self.members, 0 if split else -1)),
+            key,
+            order=order,
             folds=FOLDS,
             steps=self.steps,
             learning_rate=self.learning_rate,
@@ -131,18 +135,17 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         if not np.isfinite(losses).all():
             bad = ", ".join(map(str, np.flatnonzero(~np.isfinite(losses).all(1))))
             raise ValueError(f"members {bad} diverged with learning_rate={self.learning_rate:g}: give a lower one")
-        errors, _ = ensembles.scored(self._architecture(), self.variables_, rows, np.ones(self.members))
-        held = (folds == 0) if split else np.zeros(len(rows), bool)
+        errors = ensembles.scored(self._architecture(), self.variables_, rows, np.ones(self.members)).errors
         self.member_scale_ = np.median(errors[:, ~held], 1).astype(np.float64) + LEAST * rows.shape[1]
-        scores = (errors / self.member_scale_[:, None]).mean(0)
-        self.calibration_scores_ = scores[held] if split else scores
-        self.threshold_ = self._threshold()
-        self.offset_ = -self.threshold_
-        return self
+        calibrating = held if split else np.ones(len(x), bool)
+        self.calibration_scores_ = (errors[:, calibrating] / self.member_scale_[:, None]).mean(0)
+        apart = x[calibrating] - self._implied(self._scored(rows[calibrating], entries=True))
+        self.residual_scale_ = np.sqrt((apart**2).mean(0)) + LEAST * self.scale_
+        return self.set_threshold(self._threshold())
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return minus the scores of rows X (n, columns): (n,), at most 0, the higher the more usual a row is."""
-        return -self._errors(X)[0].mean(0)
+        return -self._scored(self._rows(X)).errors.mean(0)
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return threshold − score, (n,): negative for outliers."""
@@ -161,11 +164,79 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
 
     def uncertainty(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the standard deviation of the members' scores, (n,): how far they disagree about a row."""
-        return self._errors(X)[0].std(0)
+        return self._scored(self._rows(X)).errors.std(0)
 
     def contributions(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return what every entry of X (n, columns) adds to its row's score, (n, columns), at least 0."""
-        return self._errors(X, contributions=True)[1]
+        return self._scored(self._rows(X), entries=True).squares
+
+    def counterparts(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return what the members make of rows X (n, columns), in their units: the nearest that they know as normal.
+
+        It is the mean of their reconstructions, each weighted by one over its member's median error, as in the score.
+        """
+        return self._implied(self._scored(self._rows(X), entries=True))
+
+    def explain(self, X: Any, most: int = 3) -> list[str]:  # noqa: N803
+        """Return for each row of X (n, columns) in words which columns add most to its score, and how far they are off.
+
+        A deviation is the distance from the counterpart, in standard deviations of such distances of the calibration
+        rows.
+
+        Args:
+            X: rows, of one table with those of the training.
+            most: columns that are named.
+
+        Examples:
+            >>> rows = np.random.default_rng(0).normal(size=(400, 2))
+            >>> detector = AutoencoderDetector(steps=50).fit(rows)
+            >>> detector.explain([[0.0, 9.0]], most=1)[0].split(" sd ")[1][:20]
+            'above what its row i'
+        """
+        checks.whole("most", most)
+        x = self._rows(X)
+        found = self._scored(x, entries=True)
+        implied = self._implied(found)
+        values = x * self.scale_ + self.mean_
+        apart = (values - implied) / self.residual_scale_
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
+        order = np.argsort(-found.squares, 1, kind="stable")[:, :most]
+
+        def said(i: int, j: int) -> str:
+            side = "above" if apart[i, j] > 0 else "below"
+            return (
+                f"{names[j]} is {abs(apart[i, j]):.1f} sd {side} what its row implies "
+                f"({values[i, j]:.4g}, not {implied[i, j]:.4g})"
+            )
+
+        return ["; ".join(said(i, j) for j in best) for i, best in enumerate(order)]
+
+    def set_threshold(self, threshold: float) -> AutoencoderDetector:
+        """Put the threshold of the score elsewhere, without training.
+
+        Args:
+            threshold: above which a row is an outlier; `detection.conformal_threshold` makes one from scores.
+        """
+        check_is_fitted(self, "calibration_scores_")
+        checks.finite("threshold", threshold)
+        self.threshold_ = float(threshold)
+        self.offset_ = -self.threshold_
+        return self
+
+    def recalibrate(self, X: Any, rate: float | None = None) -> AutoencoderDetector:  # noqa: N803
+        """Put the threshold where new normal rows exceed it at a rate, by rows that are normal today, without training.
+
+        Args:
+            X: (m, columns) normal rows that the detector was not trained on, at least 1/rate − 1.
+            rate: of false alarms; None is that of the detector.
+
+        Raises:
+            ValueError: if there are too few rows for the rate, or rate is outside (0, 1).
+        """
+        scores = -self.score_samples(X)
+        threshold = conformal_threshold(scores, self.rate if rate is None else rate)
+        self.calibration_scores_ = scores
+        return self.set_threshold(threshold)
 
     def _threshold(self) -> float:
         scores = self.calibration_scores_
@@ -182,15 +253,19 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
             return float(scores.max())
         return conformal_threshold(scores, self.rate)
 
-    def _errors(self, X: Any, contributions: bool = False) -> tuple[np.ndarray, Any]:  # noqa: N803
-        """Return the members' scores (members, n), and what every entry adds to their mean."""
+    def _rows(self, X: Any) -> np.ndarray:  # noqa: N803
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._standardised(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
+        """Return what the members make of standardised rows; the mean of the errors is the score."""
         weights = 1 / (self.member_scale_ * len(self.member_scale_))
-        errors, entries = ensembles.scored(
-            self._architecture(), self.variables_, self._standardised(x), weights, contributions
-        )
-        return errors / self.member_scale_[:, None], entries
+        found = ensembles.scored(self._architecture(), self.variables_, rows, weights, entries)
+        return found._replace(errors=found.errors / self.member_scale_[:, None])
+
+    def _implied(self, found: ensembles.Scored) -> np.ndarray:
+        weights = 1 / (self.member_scale_ * len(self.member_scale_))
+        return found.made / weights.sum() * self.scale_ + self.mean_
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         return np.clip((x - self.mean_) / self.scale_, -FARTHEST, FARTHEST)
