@@ -1,14 +1,19 @@
 """Ensembles on padded tables: what is padded changes nothing, and what is left out is not seen."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
+import scipy.stats
 from flax import linen as nn
 
 from jaxae import ensembles
-from jaxae.ensembles import Architecture, Members, Table, padded, scored, shuffled, trained
+from jaxae.ensembles import Denoising, Members, Table, Variational, padded, programs, scored, shuffled, trained
 
-SMALL = Architecture((6, 4, 6), nn.tanh, 8, 0.1)
+SMALL = Denoising((6, 4, 6), nn.tanh)
+CODED = Variational((6,), 2, 3, True)
+KEY = jax.random.key(7)
 
 
 def table(x, rows=64, columns=8):
@@ -17,12 +22,16 @@ def table(x, rows=64, columns=8):
     return Table(out, np.int32(len(x)), np.int32(x.shape[1]))
 
 
-def fit(own, members=None, architecture=SMALL, key=0, **more):
+def fit(own, members=None, family=SMALL, key=0, **more):
     members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1])
     folds = more.pop("folds", 1)
     order, _ = shuffled(jax.random.key(100), int(own.n), folds)
-    how = {"order": order, "folds": folds, "steps": 20, "learning_rate": 1e-2} | more
-    return trained(architecture, own, members, jax.random.key(key), **how)
+    how = {"order": order, "folds": folds, "steps": 20, "learning_rate": 1e-2, "batch_size": 8, "trim": 0.1} | more
+    return trained(family, own, members, jax.random.key(key), **how)
+
+
+def score(family, variables, x, weights=(1.0, 1.0, 1.0), entries=False):
+    return scored(family, variables, x, np.asarray(weights), jax.random.clone(KEY), entries)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +39,26 @@ def x():
     return np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 
 
-def test_padding_changes_nothing(x):
-    few, many = table(x, 32, 6), table(x, 64, 16)
-    own, losses = fit(few, folds=3)
-    other, other_losses = fit(many, folds=3)
-    # Products of more zeros are summed in another order.
-    np.testing.assert_allclose(losses, other_losses, rtol=1e-4, atol=1e-6)
-    kernels = [each["params"]["decoder"]["Dense_1"]["kernel"] for each in (own, other)]
-    np.testing.assert_allclose(kernels[0][..., :5], kernels[1][..., :5], rtol=1e-3, atol=1e-5)
-    np.testing.assert_array_equal(
-        kernels[1][..., 5:], fit(many, folds=3, steps=0)[0]["params"]["decoder"]["Dense_1"]["kernel"][..., 5:]
-    )
+@pytest.mark.parametrize("family", [SMALL, CODED], ids=["denoising", "variational"])
+def test_padding_changes_nothing(x, family):
+    found = []
+    for own in (table(x, 32, 6), table(x, 64, 16)):
+        variables, losses = fit(own, family=family, folds=3)
+        (entries, made), values = programs._found(family, variables, own, np.ones(3, np.float32), jax.random.clone(KEY))
+        found.append((losses, entries[: len(x), :5], made[: len(x), :5], values[:, : len(x)]))
+        assert not np.asarray(entries)[:, 5:].any()
+    # Products with more zeros in them are summed in another order.
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
+
+
+def test_padded_columns_are_not_trained(x):
+    trained, begun = (fit(table(x), steps=steps)[0]["params"] for steps in (20, 0))
+    for path in (("encoder", "Dense_0", "kernel"), ("decoder", "Dense_1", "kernel")):
+        one, other = (np.asarray(part[path[0]][path[1]][path[2]]) for part in (trained, begun))
+        axis = 1 if path[0] == "encoder" else 2
+        unused, used = np.split(one - other, [5], axis)[::-1]
+        assert not unused.any() and used.any()
 
 
 def test_padded_rows_are_never_drawn(x):
@@ -81,9 +99,9 @@ def test_a_member_does_not_depend_on_the_others(x):
     keys = jax.random.split(jax.random.key(0), 3)
     order, _ = shuffled(jax.random.key(100), len(x), 1)
     together = fit(table(x))[0]
-    held = ensembles.Held(table(x), order[:64], np.int32(1), np.int32(20), np.float32(1e-2))
+    held = programs.Held(table(x), order[:64], np.int32(1), np.int32(20), np.float32(1e-2))
     own = Members(np.float32([0.0]), np.int32([-1]))
-    alone, _ = ensembles._program(SMALL)((keys[1:2], own), held)
+    alone, _ = programs._program(SMALL, 8, 0.1)((keys[1:2], own), held)
     for one, leaf in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
         np.testing.assert_allclose(one[0], leaf[1], rtol=1e-4, atol=1e-6)
 
@@ -91,7 +109,7 @@ def test_a_member_does_not_depend_on_the_others(x):
 def test_one_program_serves_tables_of_many_sizes(x):
     def used(n, columns, steps, rate):
         own = fit(padded(x[:n, :columns], 64), steps=steps, learning_rate=rate, folds=2)[0]
-        scored(SMALL, own, x[:n, :columns], np.ones(3))
+        score(SMALL, own, x[:n, :columns])
 
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: compiled.append(event))
@@ -117,23 +135,50 @@ def test_errors_are_those_of_the_model(x):
     weights = np.array([1.0, 2.0, 3.0])
     # The padding that `scored` chooses is another one.
     wide = fit(padded(x, 64))[0]
-    found = scored(SMALL, wide, x, weights, entries=True)
+    found = score(SMALL, wide, x, weights, entries=True)
     model = SMALL.model(16)
     alone = [jax.tree.map(lambda leaf, i=i: leaf[i], wide) for i in range(3)]
     made = [np.asarray(model.apply(one, padded(x, 64).x))[: len(x), :5] for one in alone]
     squares = (np.stack(made) - x) ** 2
-    np.testing.assert_allclose(found.errors, squares.sum(2), rtol=1e-4)
-    np.testing.assert_allclose(found.squares, np.tensordot(weights, squares, 1), rtol=1e-4)
+    np.testing.assert_allclose(found.values, squares.sum(2), rtol=1e-4)
+    np.testing.assert_allclose(found.entries, np.tensordot(weights, squares, 1), rtol=1e-4)
     np.testing.assert_allclose(found.made, np.tensordot(weights, made, 1), rtol=1e-4, atol=1e-5)
-    assert scored(SMALL, wide, x, weights)[1:] == (None, None)
+    assert score(SMALL, wide, x, weights)[1:] == (None, None)
     assert jax.tree.structure(variables) == jax.tree.structure(wide)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_nats_are_those_of_the_likelihood(x, prior):
+    family = dataclasses.replace(CODED, prior=prior, draws=400)
+    variables = fit(padded(x, 64), family=family)[0]
+    found = score(family, variables, x, entries=True)
+    alone = jax.tree.map(lambda leaf: np.asarray(leaf[0]), variables)
+    bound = family.model(16).bind(alone)
+    posterior = bound.encode(padded(x, 64).x)
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(400):
+        z = posterior.mean + np.exp(0.5 * posterior.logvar) * np.float32(rng.normal(size=posterior.mean.shape))
+        made = bound.decode(z)
+        scale = np.exp(0.5 * np.asarray(made.logvar))
+        draws.append(-scipy.stats.norm.logpdf(padded(x, 64).x, made.mean, scale)[: len(x), :5].sum(1))
+    expected = np.mean(draws, 0) + prior * np.asarray(posterior.kl())[: len(x)]
+    # Two means of 400 draws.
+    np.testing.assert_allclose(found.values[0], expected, atol=6 * np.max(np.std(draws, 0)) * np.sqrt(2 / 400))
+    np.testing.assert_allclose(found.entries.sum(1), found.values.sum(0), rtol=1e-4)
+
+
+def test_equal_rows_have_equal_values(x):
+    variables = fit(padded(x, 64), family=CODED)[0]
+    values = score(CODED, variables, np.r_[x, x[::-1]]).values
+    np.testing.assert_array_equal(values[:, :30], values[:, :29:-1])
 
 
 def test_rows_are_scored_in_parts(x, monkeypatch):
     variables = fit(padded(x, 64))[0]
-    whole = scored(SMALL, variables, x, np.ones(3), entries=True)
-    monkeypatch.setattr(ensembles, "TOGETHER", 7)
-    parts = scored(SMALL, variables, x, np.ones(3), entries=True)
+    whole = score(SMALL, variables, x, entries=True)
+    monkeypatch.setattr(programs, "TOGETHER", 7)
+    parts = score(SMALL, variables, x, entries=True)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 

@@ -14,10 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from jaxae.estimators import AutoencoderDetector
+from jaxae.estimators import AutoencoderDetector, VariationalDetector
 
 SHORT = {"steps": 30, "members": 2, "widths": (8, 8)}
-DETECTORS = [AutoencoderDetector(**SHORT)]
+DETECTORS = [
+    AutoencoderDetector(**SHORT),
+    VariationalDetector(steps=30, members=2, widths=(8,), latent=2, draws=2),
+]
 
 
 @parametrize_with_checks(DETECTORS, expected_failed_checks=lambda estimator: {})
@@ -57,6 +60,16 @@ def test_real_rows():
     held, malignant = normal[200:], rows[benign == 0]
     scores = -detector.score_samples(np.r_[held, malignant])
     assert roc_auc_score(np.r_[np.zeros(len(held)), np.ones(len(malignant))], scores) > 0.9
+
+
+@pytest.mark.parametrize("criterion", ["reconstruction", "elbo"])
+def test_unlikely_rows(x, criterion):
+    detector = VariationalDetector(steps=400, latent=2, criterion=criterion).fit(x)
+    rng = np.random.default_rng(1)
+    broken = np.stack([rng.permutation(column) for column in x.T], 1)
+    labels = np.r_[np.zeros(len(x)), np.ones(len(x))]
+    assert roc_auc_score(labels, -detector.score_samples(np.r_[x, broken])) > 0.9
+    np.testing.assert_allclose(detector.contributions(x).sum(1), -detector.score_samples(x), rtol=1e-3, atol=1e-4)
 
 
 def test_a_fit_gives_the_same_bits_again(x, fitted):
@@ -235,3 +248,17 @@ def test_fewer_rows_than_a_batch():
 def test_parameters_that_are_refused(parameters, said, x):
     with pytest.raises((ValueError, TypeError), match=said):
         AutoencoderDetector(**(SHORT | parameters)).fit(x)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"latent": 0}, "latent is 0"),
+        ({"draws": 0}, "draws is 0"),
+        ({"criterion": "kl"}, 'criterion is \'kl\', but must be "reconstruction" or "elbo"'),
+        ({"widths": (4, -1)}, "width is -1"),
+    ],
+)
+def test_parameters_of_variational_ones_that_are_refused(parameters, said, x):
+    with pytest.raises((ValueError, TypeError), match=said):
+        VariationalDetector(**({"steps": 5} | parameters)).fit(x)

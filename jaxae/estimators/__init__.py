@@ -4,6 +4,6 @@ They follow its conventions to the letter, and its own checks prove it: they clo
 keep the names of a frame's columns, and take no notice of `y`.
 """
 
-from jaxae.estimators.detectors import AutoencoderDetector
+from jaxae.estimators.detectors import AutoencoderDetector, VariationalDetector
 
-__all__ = ["AutoencoderDetector"]
+__all__ = ["AutoencoderDetector", "VariationalDetector"]

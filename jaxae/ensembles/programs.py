@@ -1,0 +1,197 @@
+"""The two programs of an ensemble: how its members are trained, and what they make of rows."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxae import checks
+from jaxae.ensembles.families import Family
+from jaxae.ensembles.tables import Table, padded
+from jaxae.learner import descend, objective, trimmed
+from jaxae.population import spread
+from jaxae.threefry import fold_in, unrolled
+from jaxae.types import Array, Batch, Key, Variables
+
+__all__ = ["POINTS", "Members", "Scored", "scored", "trained"]
+
+TOGETHER = 2**12
+"""Rows that are scored together."""
+POINTS = 50
+"""Points of a history of losses."""
+FIRST = ("params", "encoder", "Dense_0", "kernel")
+
+
+class Members(NamedTuple):
+    """What differs between the members of an ensemble; every field has one number for each.
+
+    Attributes:
+        noise: that is added to the rows in training, in standard deviations of a column.
+        fold: of the rows that the member is not trained on, or -1 for none.
+    """
+
+    noise: Any
+    fold: Any
+
+
+class Held(NamedTuple):
+    """What all members share.
+
+    Attributes:
+        table: the rows.
+        order: (rows,) int32 as `shuffled` gives it.
+        folds: () int32, parts of it of equal size.
+        steps: () int32.
+        learning_rate: () at the first step, from where it falls to 0 as a cosine.
+    """
+
+    table: Table
+    order: Any
+    folds: Any
+    steps: Any
+    learning_rate: Any
+
+
+class Scored(NamedTuple):
+    """What members make of rows.
+
+    Attributes:
+        values: (members, n) the sum over the entries of what each adds.
+        entries: (n, columns) weighted sum over the members of what each entry adds, or None.
+        made: (n, columns) weighted sum of the rows that the members make of these, or None.
+    """
+
+    values: np.ndarray
+    entries: Any
+    made: Any
+
+
+def _training(
+    family: Family, batch_size: int, trim: float, own: tuple[Key, Members], held: Held
+) -> tuple[Variables, Array]:
+    """Return the variables of a member, and the sums of its losses (POINTS,) over equal parts of the run."""
+    key, member = own
+    table = held.table
+    model = family.model(table.x.shape[1])
+    init_key, draw_key, step_key = jax.random.split(key, 3)
+    variables = model.init(init_key, table.x[:1])
+    # The first kernel was drawn for as many inputs as the table is padded to.
+    widen = jnp.sqrt(table.x.shape[1] / table.columns)
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf * widen if tuple(entry.key for entry in path) == FIRST else leaf, variables
+    )
+
+    def rate(count: Array) -> Array:
+        return -held.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * count / held.steps))
+
+    loss = trimmed(family.loss(table.mask, member.noise), trim)
+    learner = descend(objective(model, loss), optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(rate)))
+    first, after = (-(-(member.fold + i) * table.n // held.folds) for i in range(2))
+    left_out = jnp.where(member.fold < 0, 0, after - first)
+
+    def step(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
+        variables, opt_state, losses = carry
+        place = jax.random.randint(unrolled(fold_in(draw_key, i)), (batch_size,), 0, table.n - left_out)
+        place = jnp.where(place >= first, place + left_out, place)
+        batch = Batch(table.x[held.order[place]])
+        variables, opt_state, metrics = learner.step(variables, opt_state, batch, fold_in(step_key, i))
+        return variables, opt_state, losses.at[i * POINTS // held.steps].add(metrics["loss"])
+
+    start = variables, learner.init(variables), jnp.zeros(POINTS)
+    variables, _, losses = jax.lax.fori_loop(0, held.steps, step, start)
+    return variables, losses
+
+
+@functools.cache
+def _program(family: Family, batch_size: int, trim: float) -> Callable[..., Any]:
+    return spread(functools.partial(_training, family, batch_size, trim))
+
+
+def trained(
+    family: Family,
+    table: Table,
+    members: Members,
+    key: Key,
+    *,
+    order: Array,
+    folds: int,
+    batch_size: int,
+    trim: float,
+    steps: int,
+    learning_rate: float,
+) -> tuple[Variables, np.ndarray]:
+    """Return the members' variables, and their mean losses over parts of the run, (members, POINTS).
+
+    Where there are fewer steps than POINTS, they are (members, steps). Another family, batch size, trim, number of
+    members or size of a padded table is another program.
+
+    Args:
+        family: of the members.
+        table: that they are trained on.
+        members: what differs between them.
+        key: typed key, split between the members.
+        order: of the rows, as `shuffled` gives it.
+        folds: of the order.
+        batch_size: rows of a step, drawn with replacement.
+        trim: share of a batch that a step leaves out.
+        steps: of each member.
+        learning_rate: of Adam at the first step.
+    """
+    checks.typed_key(key)
+    keys = jax.random.split(key, len(members.noise))
+    own = Members(np.asarray(members.noise, np.float32), np.asarray(members.fold, np.int32))
+    held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
+    run = _program(family, batch_size, trim)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
+    variables, losses = run((keys, own), held)
+    counts = np.diff(-(-np.arange(POINTS + 1) * steps // POINTS))
+    return variables, np.asarray(losses)[:, counts > 0] / counts[counts > 0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _found(
+    family: Family, variables: Variables, table: Table, weights: Array, key: Key
+) -> tuple[tuple[Array, Array], Array]:
+    model, mask, x = family.model(table.x.shape[1]), table.mask, jnp.asarray(table.x)
+    # As plain words: that all members draw the same is meant, and no key that is used twice.
+    words, impl = jax.random.key_data(key), jax.random.key_impl(key)
+
+    def add(total: tuple[Array, Array], own: tuple[Variables, Array]) -> tuple[tuple[Array, Array], Array]:
+        entries, made = family.found(model, own[0], x, mask, jax.random.wrap_key_data(words, impl=impl))
+        return (total[0] + own[1] * entries, total[1] + own[1] * made), entries.sum(1)
+
+    nothing = jnp.zeros_like(x)
+    return jax.lax.scan(add, (nothing, nothing), (variables, weights))
+
+
+def scored(
+    family: Family, variables: Variables, x: np.ndarray, weights: np.ndarray, key: Key, entries: bool = False
+) -> Scored:
+    """Return what the members make of rows.
+
+    Args:
+        family: of the members.
+        variables: theirs, stacked.
+        x: (n, columns).
+        weights: (members,) of the sums.
+        key: typed key of what a family draws: the same one gives the same values.
+        entries: whether to return the sums.
+    """
+    out = Scored(
+        np.empty((len(weights), len(x)), np.float32),
+        np.empty(x.shape, np.float32) if entries else None,
+        np.empty(x.shape, np.float32) if entries else None,
+    )
+    weights = np.asarray(weights, np.float32)
+    for first in range(0, len(x), TOGETHER):
+        part = slice(first, min(first + TOGETHER, len(x)))
+        count = part.stop - first
+        sums, values = _found(family, variables, padded(x[part], TOGETHER), weights, jax.random.clone(key))
+        out.values[:, part] = np.asarray(values)[:, :count]
+        if entries:
+            for whole, own in zip(out[1:], sums, strict=True):
+                whole[part] = np.asarray(own)[:count, : x.shape[1]]
+    return out
