@@ -10,7 +10,10 @@ import numpy as np
 from jaxae import checks
 from jaxae.types import Array
 
-__all__ = ["Detector", "calibrate", "conformal_threshold", "p_values"]
+__all__ = ["Detector", "calibrate", "conformal_threshold", "p_values", "tail_threshold"]
+
+LEAST_EXCESSES = 20
+"""Scores that a tail is fitted to, at least."""
 
 
 class Detector(NamedTuple):
@@ -136,6 +139,53 @@ def p_values(scores: Any, reference: Any) -> np.ndarray:
         raise ValueError(f"scores must be (n,) finite numbers; got shape {values.shape}")
     below = np.searchsorted(ordered, values, side="left")
     return (1 + len(ordered) - below) / (len(ordered) + 1)
+
+
+def tail_threshold(reference: Any, rate: float, *, tail: float = 0.1) -> float:
+    """Return the threshold that normal scores exceed at a rate which may be smaller than there are scores to count.
+
+    A generalised Pareto distribution is fitted to the excesses over a high score u, that a share `tail` of the m
+    reference scores exceed: u + (σ/ξ)·((rate·m / k)^(−ξ) − 1), with k excesses of shape ξ and scale σ. What it says of
+    rates below 1/m it extrapolates: no guarantee, as that of `conformal_threshold`, but all there is.
+
+    Args:
+        reference: (m,) finite scores of normal examples that were not trained on, with at least 20 above u.
+        rate: of false alarms, in (0, tail).
+        tail: share of the scores that the distribution is fitted to, in (0, 1).
+
+    Raises:
+        ValueError: if rate or tail is out of its range, or the scores are not (m,) finite numbers, too few, or too many
+            of them equal.
+
+    Examples:
+        >>> scores = -np.log(np.linspace(0.0005, 0.9995, 1000))  # of an exponential distribution
+        >>> 8.5 < tail_threshold(scores, 1e-4) < 10  # −log 0.0001 is 9.2
+        True
+
+    References:
+        Pickands, Statistical inference using extreme order statistics, 1975; Siffer et al., Anomaly detection in
+        streams with extreme value theory, 2017.
+    """
+    from scipy.stats import genpareto
+
+    checks.fraction("tail", tail, open_ends=True)
+    checks.fraction("rate", rate, open_ends=True)
+    if rate >= tail:
+        raise ValueError(
+            f"rate is {rate:g}, but must be below tail, {tail:g}: conformal_threshold needs no tail for it"
+        )
+    scores = _reference(reference)
+    high = float(np.quantile(scores, 1 - tail))
+    excesses = scores[scores > high] - high
+    if len(excesses) < LEAST_EXCESSES:
+        raise ValueError(
+            f"{len(excesses)} of {len(scores)} reference scores exceed their quantile {1 - tail:g}, but the tail needs "
+            f"at least {LEAST_EXCESSES}: give more scores, or a larger tail"
+        )
+    # In units of their mean, where the search for the likeliest shape begins well.
+    unit = excesses.mean()
+    shape, _, scale = genpareto.fit(excesses / unit, floc=0)
+    return float(high + unit * genpareto.isf(rate * len(scores) / len(excesses), shape, scale=scale))
 
 
 def _reference(scores: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxae.detection import Detector, calibrate, conformal_threshold, p_values
+from jaxae.detection import Detector, calibrate, conformal_threshold, p_values, tail_threshold
 
 
 def itself(x):
@@ -155,3 +155,43 @@ def test_one_number_is_no_reference():
 
 def test_scores_may_be_numpys():
     assert calibrate(lambda x: np.asarray(x), np.arange(100.0)).threshold == 95
+
+
+@pytest.mark.parametrize(
+    ("draw", "quantile"),
+    [
+        (lambda rng, n: rng.exponential(3, n), lambda rate: -3 * np.log(rate)),
+        (lambda rng, n: rng.uniform(2, 4, n), lambda rate: 4 - 2 * rate),
+        (lambda rng, n: rng.pareto(4, n), lambda rate: rate ** (-1 / 4) - 1),
+    ],
+    ids=["exponential", "bounded", "heavy"],
+)
+@pytest.mark.parametrize("rate", [1e-2, 1e-4])
+def test_the_tail_is_that_of_the_distribution(draw, quantile, rate, rng):
+    # 10,000 scores cannot place one of 10,000 by counting.
+    found = [tail_threshold(draw(rng, 10_000), rate) for _ in range(10)]
+    assert abs(np.mean(found) / quantile(rate) - 1) < (0.03 if rate == 1e-2 else 0.15)
+
+
+def test_the_tail_moves_with_the_scores(rng):
+    scores = rng.normal(size=2000)
+    found = tail_threshold(scores, 1e-3)
+    np.testing.assert_allclose(tail_threshold(1e6 * scores + 5, 1e-3), 1e6 * found + 5, rtol=1e-4)
+    assert tail_threshold(scores, 1e-4) > found > tail_threshold(scores, 1e-2)
+    # Where both can be placed they agree.
+    np.testing.assert_allclose(found, conformal_threshold(scores, 1e-3), atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "how", "said"),
+    [
+        (np.arange(100.0), {"rate": 0.01}, "10 of 100 reference scores exceed their quantile 0.9.*at least 20"),
+        (np.ones(1000), {"rate": 0.01}, "0 of 1000 reference scores exceed"),
+        (np.arange(1000.0), {"rate": 0.2}, "rate is 0.2, but must be below tail, 0.1"),
+        (np.arange(1000.0), {"rate": 0.01, "tail": 1.0}, "tail is 1"),
+        ([np.nan] * 1000, {"rate": 0.01}, "1000 of 1000 reference scores are not finite"),
+    ],
+)
+def test_tails_that_are_refused(scores, how, said):
+    with pytest.raises(ValueError, match=said):
+        tail_threshold(scores, **how)

@@ -12,7 +12,7 @@ from flax import nnx
 import jaxae as ja
 from benchmarks.reliability.inputs.calls import CODES, COLUMNS, IMAGES, LABELS, NAMES, ROWS, Call, X, shape_of
 from jaxae import data, hyperparameters, latent, metrics, statistics, windows
-from jaxae.detection import conformal_threshold
+from jaxae.detection import conformal_threshold, tail_threshold
 from jaxae.population import spread
 from jaxae.result import Status, stack
 from jaxae.types import Batch, Learner, TrainState
@@ -91,6 +91,7 @@ def _of_series_and_codes() -> dict[str, Call]:
         "latent.lda": Call(latent.lda, {"codes": CODES, "labels": np.arange(ROWS) % 3}),
         "calibrate": Call(ja.calibrate, {"score": lambda x: x.sum(-1), "reference": X, "quantile": 0.5}),
         "detection.conformal_threshold": Call(conformal_threshold, {"reference": X[:, 0], "rate": 0.5}),
+        "detection.tail_threshold": Call(tail_threshold, {"reference": np.arange(300.0), "rate": 0.01, "tail": 0.2}),
         "p_values": Call(ja.p_values, {"scores": X[:, 0], "reference": X[:, 1]}, shape_of("scores")),
     }
 
@@ -214,6 +215,7 @@ def _of_learners() -> dict[str, Call]:
         "accumulate": Call(ja.accumulate, {"objective": objective, "parts": 2}),
         "averaged": Call(ja.averaged, {"learner": learner(), "decay": 0.9}),
         "averages": Call(ja.averages, {"state": ja.averaged(learner(), 0.9).init(state)}),
+        "trimmed": Call(ja.trimmed, {"loss": ja.losses.reconstruction, "share": 0.1}),
         "skip_nonfinite": Call(ja.skip_nonfinite, {"learner": learner(), "patience": 2}),
         "in_bfloat16": Call(ja.in_bfloat16, {"model": ja.models.AE(ja.networks.MLP((2,)), ja.networks.MLP((4,)))}),
         "lift": Call(ja.lift, {"make": _Network}),
