@@ -156,7 +156,8 @@ def main() -> None:
                 f"{protocol}: {method}: AUROC {own['auroc']:.4f}, AP {own['average_precision']:.4f}, {own[CPU]} CPU s"
             )
     if seeds >= SEEDS:
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps(kept | results, indent=1, ensure_ascii=False) + "\n")
         readme.rewrite("detection", table(results))
 
 
