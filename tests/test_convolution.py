@@ -168,7 +168,8 @@ def test_the_transposed_one_puts_zeros_between_the_pixels(name, form):
 @pytest.mark.parametrize("mode", ["SAME", "VALID"])
 def test_it_is_scipys_correlation(mode):
     x, w = drawn(Case((7, 9), (3, 5), 1, mode), c=1, o=1)
-    expected = [signal.correlate2d(one[..., 0], w[..., 0, 0], mode.lower())[..., None] for one in np.float64(x)]
+    kernel = np.float64(w[..., 0, 0])
+    expected = [signal.correlate2d(one[..., 0], kernel, mode.lower())[..., None] for one in np.float64(x)]
     for form in FORMS.values():
         close(convolve(x, w, padding=mode, form=form), np.stack(expected))
 

@@ -37,7 +37,8 @@ class Projection(nn.Module):
         Raises:
             ValueError: if the network's features are not (n, width), or cond is not (n, conditions).
         """
-        check_condition(cond, "x", x)
+        # Of no conditions there is no embedding to draw.
+        check_condition(cond, "x", x, least=1)
         features = conditioned(self.network, x, None)
         if features.ndim != 2:
             raise ValueError(

@@ -109,14 +109,14 @@ def check_rate(rate: float) -> None:
         raise ValueError("dropout is 1, which drops everything: it must be < 1")
 
 
-def check_condition(cond: Array | None, other: str, array: Array) -> None:
-    """Refuse a condition that is not (n, conditions), of as many examples as another array.
+def check_condition(cond: Array | None, other: str, array: Array, least: int = 0) -> None:
+    """Refuse a condition that is not (n, conditions), at least so many of them, of as many examples as another array.
 
     Raises:
         ValueError: with the shapes.
     """
     if cond is not None:
-        if cond.ndim != 2 or cond.shape[1] == 0:
+        if cond.ndim != 2 or cond.shape[1] < least:
             raise ValueError(
                 f"cond has shape {cond.shape}, but must be (n, conditions): cond[:, None] for one number each, "
                 "jax.nn.one_hot(cond, classes) for classes, None for no condition"
