@@ -62,8 +62,11 @@ def pca(train: np.ndarray, seed: int) -> Fitted:
 
 
 def _by_training(score: Callable[[np.ndarray], np.ndarray], train: np.ndarray) -> Fitted:
-    scores = score(train)
-    return Fitted(score, {rate: float(np.quantile(scores, 1 - rate)) for rate in RATES})
+    return Fitted(score, _quantiles(score(train)))
+
+
+def _quantiles(scores: np.ndarray) -> dict[float, float]:
+    return {rate: float(np.quantile(scores, 1 - rate)) for rate in RATES}
 
 
 def pyod(module: str, name: str, seeded: bool = True) -> Callable[[np.ndarray, int], Fitted]:
@@ -77,9 +80,7 @@ def pyod(module: str, name: str, seeded: bool = True) -> Callable[[np.ndarray, i
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             detector = kind(**({"random_state": seed} if seeded else {})).fit(train)
-        scores = detector.decision_scores_
-        thresholds = {rate: float(np.quantile(scores, 1 - rate)) for rate in RATES}
-        return Fitted(detector.decision_function, thresholds)
+        return Fitted(detector.decision_function, _quantiles(detector.decision_scores_))
 
     return fitted
 

@@ -43,18 +43,18 @@ def tables() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield load.__name__.removeprefix("load_"), rows, (classes != normal).astype(np.int64)
 
 
-def drawn(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+def drawn(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return rows in random order, as many as are asked for, among them several anomalies."""
     draw = np.random.default_rng(seed)
     while True:
         rows = draw.choice(len(y), min(max(len(y), LEAST), MOST), replace=len(y) < LEAST)
         if y[rows].sum() > 3:
-            return x[rows], y[rows], draw
+            return x[rows], y[rows]
 
 
 def clean(x: np.ndarray, y: np.ndarray, seed: int) -> Split:
     """Return half of the normal rows to train on, and all others to test."""
-    x, y, _ = drawn(x, y, seed)
+    x, y = drawn(x, y, seed)
     normal = x[y == 0]
     half = len(normal) // 2
     train, test = normal[:half], np.concatenate([normal[half:], x[y == 1]])
@@ -67,7 +67,7 @@ def contaminated(x: np.ndarray, y: np.ndarray, seed: int) -> Split:
     """Return 70 % of the rows to train on, with their share of anomalies, and all others to test."""
     from sklearn.model_selection import train_test_split
 
-    x, y, _ = drawn(x, y, seed)
+    x, y = drawn(x, y, seed)
     train, test, _, labels = train_test_split(x, y, test_size=0.3, stratify=y, random_state=seed)
     offset = train.min(0)
     return _scaled(train, test, labels, offset, train.max(0) - offset)

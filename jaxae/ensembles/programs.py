@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxae import checks
+from jaxae import checks, keys
 from jaxae.ensembles.families import Family
 from jaxae.ensembles.tables import Table, padded
 from jaxae.learner import descend, objective, trimmed
@@ -142,11 +142,11 @@ def trained(
         learning_rate: of Adam at the first step.
     """
     checks.typed_key(key)
-    keys = jax.random.split(key, len(members.noise))
+    own_keys = jax.random.split(key, len(members.noise))
     own = Members(np.asarray(members.noise, np.float32), np.asarray(members.fold, np.int32))
     held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
     run = _program(family, batch_size, trim)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
-    variables, losses = run((keys, own), held)
+    variables, losses = run((own_keys, own), held)
     counts = np.diff(-(-np.arange(POINTS + 1) * steps // POINTS))
     return variables, np.asarray(losses)[:, counts > 0] / counts[counts > 0]
 
@@ -157,10 +157,10 @@ def _found(
 ) -> tuple[tuple[Array, Array], Array]:
     model, mask, x = family.model(table.x.shape[1]), table.mask, jnp.asarray(table.x)
     # As plain words: that all members draw the same is meant, and no key that is used twice.
-    words, impl = jax.random.key_data(key), jax.random.key_impl(key)
+    words = keys.words(key)
 
     def add(total: tuple[Array, Array], own: tuple[Variables, Array]) -> tuple[tuple[Array, Array], Array]:
-        entries, made = family.found(model, own[0], x, mask, jax.random.wrap_key_data(words, impl=impl))
+        entries, made = family.found(model, own[0], x, mask, keys.like(words, key))
         return (total[0] + own[1] * entries, total[1] + own[1] * made), entries.sum(1)
 
     nothing = jnp.zeros_like(x)

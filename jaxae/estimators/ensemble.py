@@ -192,13 +192,15 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
 
     def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
         """Return what the members make of standardised rows; the mean of the values is the score."""
-        weights = 1 / (self.member_scale_ * len(self.member_scale_))
-        found = ensembles.scored(self._family(), self.variables_, rows, weights, self._keys()[2], entries)
+        found = ensembles.scored(self._family(), self.variables_, rows, self._weights(), self._keys()[2], entries)
         return found._replace(values=found.values / self.member_scale_[:, None])
 
     def _implied(self, found: ensembles.Scored) -> np.ndarray:
-        weights = 1 / (self.member_scale_ * len(self.member_scale_))
-        return found.made / weights.sum() * self.scale_ + self.mean_
+        return found.made / self._weights().sum() * self.scale_ + self.mean_
+
+    def _weights(self) -> np.ndarray:
+        """Return what a member's values count for in the score, (members,)."""
+        return 1 / (self.member_scale_ * len(self.member_scale_))
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         return np.clip((x - self.mean_) / self.scale_, -FARTHEST, FARTHEST)
