@@ -75,16 +75,18 @@ class AutoencoderDetector(EnsembleDetector):
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:
-        self.members = members
+        super().__init__(
+            members=members,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            trim=trim,
+            contamination=contamination,
+            rate=rate,
+            random_state=random_state,
+        )
         self.noise = noise
         self.widths = widths
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.trim = trim
-        self.contamination = contamination
-        self.rate = rate
-        self.random_state = random_state
 
     def _family(self) -> ensembles.Denoising:
         return ensembles.Denoising(_widths(self.widths))
@@ -145,18 +147,20 @@ class VariationalDetector(EnsembleDetector):
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:
-        self.members = members
+        super().__init__(
+            members=members,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            trim=trim,
+            contamination=contamination,
+            rate=rate,
+            random_state=random_state,
+        )
         self.widths = widths
         self.latent = latent
         self.criterion = criterion
         self.draws = draws
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.trim = trim
-        self.contamination = contamination
-        self.rate = rate
-        self.random_state = random_state
 
     def _family(self) -> ensembles.Variational:
         checks.whole("latent", self.latent)

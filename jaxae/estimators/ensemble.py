@@ -28,10 +28,31 @@ LEAST = 1e-6
 class EnsembleDetector(OutlierMixin, BaseEstimator):
     """A detector whose class has yet to say what its members are, as scikit-learn's mixins are meant.
 
-    Such a class has in its `__init__` the parameters members, steps, batch_size, learning_rate, trim, contamination,
-    rate and random_state, and the methods `_family`, which checks the parameters of its own and makes of them what the
-    members are, and `_noise`, which returns the noise of every member.
+    Such a class names in its own `__init__` the parameters of this one, since scikit-learn reads them there, and has
+    the methods `_family`, which checks the parameters of its own and makes of them what the members are, and `_noise`,
+    which returns the noise of every member.
     """
+
+    def __init__(
+        self,
+        *,
+        members: int,
+        steps: int,
+        batch_size: int,
+        learning_rate: float,
+        trim: float,
+        contamination: float | str,
+        rate: float,
+        random_state: Any,
+    ) -> None:
+        self.members = members
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.trim = trim
+        self.contamination = contamination
+        self.rate = rate
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train the ensemble on rows X (n, columns), and put the threshold.
