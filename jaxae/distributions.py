@@ -62,8 +62,13 @@ class Normal(NamedTuple):
         self._check()
         checks.same_shape("x", x.shape, "mean", self.mean.shape)
         (x, mean, logvar), axis = events(x, self.mean, self.logvar)
-        deviation = (x - mean) ** 2 * jnp.exp(-logvar)
-        return -0.5 * (deviation + logvar + math.log(2 * math.pi)).sum(axis)
+        return _log_density(x, mean, logvar).sum(axis)
+
+    def log_prob_per_dimension(self, x: Array) -> Array:
+        """Return the log density of every entry of x (n, ...) in nats, shape (n, ...)."""
+        self._check()
+        checks.same_shape("x", x.shape, "mean", self.mean.shape)
+        return _log_density(x, self.mean, self.logvar)
 
     def kl_per_dimension(self) -> Array:
         """Return KL(self ‖ N(0, 1)) of every dimension in nats, shape (n, ...).
@@ -82,6 +87,10 @@ class Normal(NamedTuple):
     def _check(self) -> None:
         checks.floats("mean", self.mean)
         _check("logvar", self.logvar, "mean", self.mean)
+
+
+def _log_density(x: Array, mean: Array, logvar: Array) -> Array:
+    return -0.5 * ((x - mean) ** 2 * jnp.exp(-logvar) + logvar + math.log(2 * math.pi))
 
 
 def _divergence(mean: Array, logvar: Array) -> Array:

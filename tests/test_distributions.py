@@ -74,6 +74,14 @@ def test_the_gradient_of_kl(logvar):
     np.testing.assert_allclose(slope.logvar, 0.5 * np.expm1(np.float64(v)), rtol=1e-6)
 
 
+def test_log_prob_per_dimension_is_scipys(rng):
+    mean, logvar, x = rng.normal(size=(3, 4, 2, 3))
+    out = Normal(jnp.asarray(mean), jnp.asarray(logvar)).log_prob_per_dimension(jnp.asarray(x))
+    np.testing.assert_allclose(out, scipy.stats.norm.logpdf(x, mean, np.exp(logvar / 2)), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="x"):
+        Normal(jnp.asarray(mean), jnp.asarray(logvar)).log_prob_per_dimension(jnp.zeros((4, 3)))
+
+
 def test_kl_per_dimension_sums_to_kl(rng):
     normal = Normal(*map(jnp.asarray, normals(rng, (4, 3, 2))))
     each = normal.kl_per_dimension()

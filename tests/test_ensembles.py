@@ -9,10 +9,24 @@ import scipy.stats
 from flax import linen as nn
 
 from jaxae import ensembles
-from jaxae.ensembles import Denoising, Members, Table, Variational, padded, programs, scored, shuffled, trained
+from jaxae.distributions import Normal
+from jaxae.ensembles import (
+    Autoencoding,
+    Members,
+    Spheres,
+    Table,
+    Variational,
+    padded,
+    programs,
+    scored,
+    shuffled,
+    trained,
+)
 
-SMALL = Denoising((6, 4, 6), nn.tanh)
+SMALL = Autoencoding((6, 4, 6), nn.tanh)
 CODED = Variational((6,), 2, 3, True)
+ROUND = Spheres((6, 4))
+SPARSE = Autoencoding((7,), nn.sigmoid, rate=0.1, weight=0.05)
 KEY = jax.random.key(7)
 
 
@@ -39,12 +53,13 @@ def x():
     return np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 
 
-@pytest.mark.parametrize("family", [SMALL, CODED], ids=["denoising", "variational"])
+@pytest.mark.parametrize("family", [SMALL, CODED, ROUND, SPARSE], ids=["denoising", "variational", "spheres", "sparse"])
 def test_padding_changes_nothing(x, family):
     found = []
     for own in (table(x, 32, 6), table(x, 64, 16)):
         variables, losses = fit(own, family=family, folds=3)
         (entries, made), values = programs._found(family, variables, own, np.ones(3, np.float32), jax.random.clone(KEY))
+        assert np.asarray(losses).std() > 0
         found.append((losses, entries[: len(x), :5], made[: len(x), :5], values[:, : len(x)]))
         assert not np.asarray(entries)[:, 5:].any()
     # Products with more zeros in them are summed in another order.
@@ -187,3 +202,51 @@ def test_tables_are_padded_to_a_few_sizes():
     shapes = {padded(np.ones((n, columns))).x.shape for n in (1, 9_000, 16_384) for columns in range(1, 177)}
     assert shapes == {(2**14, 16), (2**14, 48), (2**14, 176)}
     assert padded(np.ones((16_385, 200))).x.shape == (2**16, 256)
+
+
+def test_what_entries_add_to_a_distance(x):
+    """By finite differences along t·x: the network is homogeneous, so that f(t·x) = t·f(x)."""
+    own = padded(x, 64)
+    variables = fit(own, family=ROUND)[0]
+    found = score(ROUND, variables, x, (1.0, 0.0, 0.0), entries=True)
+    np.testing.assert_allclose(found.entries.sum(1), found.values[0], rtol=1e-4, atol=1e-5)
+    one = jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), variables)
+    first, second = (one["params"]["encoder"][f"Dense_{i}"]["kernel"] for i in range(2))
+    centre = one["centre"]["centre"]
+
+    def placed(rows):
+        hidden = rows @ first[:5]
+        return np.where(hidden > 0, hidden, 0.01 * hidden) @ second
+
+    np.testing.assert_allclose(((placed(x) - centre) ** 2).sum(1), found.values[0], rtol=1e-4)
+    hidden = x.astype(np.float64) @ first[:5]
+    slopes = np.where(hidden > 0, 1.0, 0.01)
+    parts = np.einsum("nj,jh,nh,ho->njo", x, first[:5], slopes, second)
+    own_parts = np.einsum("njo,no->nj", parts, placed(x) - centre)
+    rest = -((placed(x) - centre) * centre).sum(1) / 5
+    np.testing.assert_allclose(found.entries, own_parts + rest[:, None], rtol=1e-3, atol=1e-4)
+
+
+def test_the_centre_is_the_mean_of_the_first_outputs(x):
+    own = padded(x, 64)
+    variables = fit(own, family=ROUND, steps=0)[0]
+    one = jax.tree.map(lambda leaf: leaf[0], variables)
+    mean = np.asarray(ROUND.model(16).apply({**one, "centre": {"centre": np.zeros(4, np.float32)}}, own.x))[:30].mean(0)
+    expected = np.where(np.abs(mean) < 0.1, np.where(mean < 0, -0.1, 0.1), mean)
+    np.testing.assert_allclose(one["centre"]["centre"], expected, rtol=1e-5)
+    again = fit(own, family=ROUND, steps=30)[0]
+    np.testing.assert_array_equal(again["centre"]["centre"], variables["centre"]["centre"])
+
+
+@pytest.mark.parametrize("family", [SMALL, CODED], ids=["autoencoding", "variational"])
+def test_codes_and_back_are_those_of_the_model(x, family, monkeypatch):
+    monkeypatch.setattr(programs, "TOGETHER", 7)
+    own = padded(x, 64)
+    one = jax.tree.map(lambda leaf: leaf[0], fit(own, family=family)[0])
+    bound = family.model(16).bind(one)
+    codes = bound.encode(own.x)
+    codes = np.asarray(codes.mean if isinstance(codes, Normal) else codes)[:30]
+    rows = bound.decode(codes)
+    rows = np.asarray(rows.mean if isinstance(rows, Normal) else rows)[:, :5]
+    np.testing.assert_allclose(ensembles.encoded(family, one, x), codes, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ensembles.decoded(family, one, codes, 5), rows, rtol=1e-5, atol=1e-6)

@@ -14,16 +14,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from jaxae.estimators import AutoencoderDetector, VariationalDetector
+from jaxae.estimators import (
+    Autoencoder,
+    AutoencoderDetector,
+    DeepSVDD,
+    Denoiser,
+    SparseAutoencoder,
+    SparseDetector,
+    VariationalAutoencoder,
+    VariationalDetector,
+)
 
 SHORT = {"steps": 30, "members": 2, "widths": (8, 8)}
 DETECTORS = [
     AutoencoderDetector(**SHORT),
     VariationalDetector(steps=30, members=2, widths=(8,), latent=2, draws=2),
+    SparseDetector(steps=30, members=2, units=8),
+    DeepSVDD(**SHORT),
+]
+TRANSFORMERS = [
+    Autoencoder(steps=30, widths=(8,)),
+    SparseAutoencoder(steps=30),
+    VariationalAutoencoder(steps=30, widths=(8,)),
+    Denoiser(steps=30, widths=(8, 8)),
 ]
 
 
-@parametrize_with_checks(DETECTORS, expected_failed_checks=lambda estimator: {})
+@parametrize_with_checks([*DETECTORS, *TRANSFORMERS], expected_failed_checks=lambda estimator: {})
 # Few rows cannot hold a small rate of false alarms, which is told; the checks give few rows.
 @pytest.mark.filterwarnings("ignore:.*held-out rows cannot hold")
 @pytest.mark.filterwarnings("error::sklearn.exceptions.SkipTestWarning")
@@ -70,6 +87,22 @@ def test_unlikely_rows(x, criterion):
     labels = np.r_[np.zeros(len(x)), np.ones(len(x))]
     assert roc_auc_score(labels, -detector.score_samples(np.r_[x, broken])) > 0.9
     np.testing.assert_allclose(detector.contributions(x).sum(1), -detector.score_samples(x), rtol=1e-3, atol=1e-4)
+
+
+def test_deep_svdd_learns(x):
+    """Scores differ, the distance shrinks, and what the untrained network misses is found."""
+    rng = np.random.default_rng(1)
+    broken = np.stack([rng.permutation(column) for column in x.T], 1)
+    rows, labels = np.r_[x, broken], np.r_[np.zeros(len(x)), np.ones(len(x))]
+    found, untrained = (DeepSVDD(steps=steps, learning_rate=rate).fit(x) for steps, rate in ((400, 1e-3), (1, 1e-12)))
+    assert found.loss_curve_[:, -1].max() < 0.2 * found.loss_curve_[:, 0].min()
+    scores = -found.score_samples(x)
+    assert scores.std() > 0.2 * scores.mean()
+    areas = [roc_auc_score(labels, -detector.score_samples(rows)) for detector in (found, untrained)]
+    assert areas[0] > 0.85 > 0.75 > areas[1]
+    np.testing.assert_allclose(found.contributions(x).sum(1), scores, rtol=1e-3, atol=1e-4)
+    assert not hasattr(found, "counterparts")
+    assert re.fullmatch(r"x\d makes \d+% of it; x\d makes -?\d+% of it", found.explain(broken[:1], most=2)[0])
 
 
 def test_a_fit_gives_the_same_bits_again(x, fitted):
@@ -248,6 +281,20 @@ def test_fewer_rows_than_a_batch():
 def test_parameters_that_are_refused(parameters, said, x):
     with pytest.raises((ValueError, TypeError), match=said):
         AutoencoderDetector(**(SHORT | parameters)).fit(x)
+
+
+@pytest.mark.parametrize(
+    ("detector", "said"),
+    [
+        (SparseDetector(units=0), "units is 0"),
+        (SparseDetector(activity=0.0), "activity is 0"),
+        (SparseDetector(weight=-1.0), "weight is -1"),
+        (DeepSVDD(widths=()), "widths is"),
+    ],
+)
+def test_parameters_of_others_that_are_refused(detector, said, x):
+    with pytest.raises(ValueError, match=said):
+        detector.fit(x)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,23 @@ every loss, so that they change nothing; padded rows are never drawn. What else 
 steps, learning rate, noise) is an argument of the program.
 """
 
-from jaxae.ensembles.families import Denoising, Family, Variational
-from jaxae.ensembles.programs import POINTS, Members, Scored, scored, trained
+from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational
+from jaxae.ensembles.programs import POINTS, Members, Scored, decoded, encoded, scored, trained
+from jaxae.ensembles.spheres import Spheres
 from jaxae.ensembles.tables import Table, padded, shuffled
 
 __all__ = [
     "POINTS",
-    "Denoising",
+    "Autoencoding",
+    "Coding",
     "Family",
     "Members",
     "Scored",
+    "Spheres",
     "Table",
     "Variational",
+    "decoded",
+    "encoded",
     "padded",
     "scored",
     "shuffled",

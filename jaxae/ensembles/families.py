@@ -13,13 +13,16 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxae.distributions import Normal
-from jaxae.losses import elbo, reconstruction
+from jaxae.ensembles.tables import Table
+from jaxae.losses import elbo, reconstruction, sparse
 from jaxae.models import AE, VAE
 from jaxae.networks import MLP, SharedScale
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key, Loss, Variables
 
-__all__ = ["Denoising", "Family", "Variational"]
+__all__ = ["Autoencoding", "Coding", "Family", "Variational", "initial"]
+
+FIRST = ("params", "encoder", "Dense_0", "kernel")
 
 
 class Family(Protocol):
@@ -34,6 +37,9 @@ class Family(Protocol):
     def model(self, columns: int) -> Any:
         """Return the model of tables that are padded to so many columns."""
 
+    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+        """Return the variables with which training on a table begins."""
+
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the loss of the columns where mask (columns,) is 1, not 0, at a level of noise."""
 
@@ -44,34 +50,67 @@ class Family(Protocol):
         """
 
 
+class Coding(Family, Protocol):
+    """A family whose models have a code."""
+
+    def encode(self, model: Any, variables: Variables, x: Array) -> Array:
+        """Return the codes (n, latent) of rows x (n, columns)."""
+
+    def decode(self, model: Any, variables: Variables, z: Array) -> Array:
+        """Return the rows (n, columns) of codes z (n, latent)."""
+
+
+def initial(model: Any, key: Key, table: Table) -> Variables:
+    """Return the variables of a model as if it were of the table's own columns.
+
+    Its first kernel, at `FIRST`, is drawn for as many inputs as the table is padded to.
+    """
+    widen = jnp.sqrt(table.x.shape[1] / table.columns)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf * widen if tuple(entry.key for entry in path) == FIRST else leaf,
+        model.init(key, table.x[:1]),
+    )
+
+
 def _by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     # So that the kernels of a table's own columns are drawn alike however many it is padded to.
     return nn.initializers.variance_scaling(1.0, "fan_out", "truncated_normal")(key, shape[::-1], dtype).T
 
 
 @dataclass(frozen=True)
-class Denoising:
-    """Autoencoders that take noise out of rows, or plain ones where there is none.
+class Autoencoding:
+    """Autoencoders: plain, denoising where there is noise, or sparse where sparsity has a weight.
 
     Attributes:
         widths: of the hidden layers, from the table to the code and back.
         activation: after each of them.
+        linear: whether the code has no activation.
+        rate: mean activation of the code's units that is asked for; the activation must be a sigmoid.
+        weight: of that; at 0 nothing is asked for.
 
     References:
-        Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008.
+        Vincent et al., Extracting and composing robust features with denoising autoencoders, 2008; Ng, Sparse
+        autoencoder, CS294A lecture notes, 2011.
     """
 
     widths: tuple[int, ...]
     activation: Callable[[Array], Array] = nn.relu
+    linear: bool = False
+    rate: float = 0.1
+    weight: float = 0.0
     relative = True
 
     def model(self, columns: int) -> AE:
         """Return the model of tables that are padded to so many columns."""
         half = -(-len(self.widths) // 2)
         return AE(
-            MLP(self.widths[:half], self.activation, activate_final=True),
+            MLP(self.widths[:half], self.activation, activate_final=not self.linear),
             MLP((*self.widths[half:], columns), self.activation, kernel_init=_by_columns),
         )
+
+    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+        """Return the variables with which training on a table begins."""
+        return initial(model, key, table)
 
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the mean squared error of the columns, after noise of so many standard deviations."""
@@ -83,12 +122,22 @@ class Denoising:
         def error(made: Array, x: Array) -> Array:
             return ((made - x) ** 2 * mask[None]).sum(1) / mask.sum()
 
+        if self.weight:
+            return functools.partial(sparse, nll=error, rate=self.rate, weight=self.weight)
         return functools.partial(reconstruction, nll=error, noise=noisy)
 
     def found(self, model: Any, variables: Variables, x: Array, mask: Array, key: Key) -> tuple[Array, Array]:
         """Return the squared errors of the entries, and the reconstructions."""
         made = model.apply(variables, x)
         return (made - x) ** 2 * mask[None], made
+
+    def encode(self, model: Any, variables: Variables, x: Array) -> Array:
+        """Return the codes (n, latent) of rows x (n, columns)."""
+        return model.apply(variables, x, method="encode")
+
+    def decode(self, model: Any, variables: Variables, z: Array) -> Array:
+        """Return the rows (n, columns) of codes z (n, latent)."""
+        return model.apply(variables, z, method="decode")
 
 
 @dataclass(frozen=True)
@@ -110,8 +159,8 @@ class Variational:
 
     widths: tuple[int, ...]
     latent: int
-    draws: int
-    prior: bool
+    draws: int = 1
+    prior: bool = True
     activation: Callable[[Array], Array] = nn.relu
     relative = False
 
@@ -120,11 +169,15 @@ class Variational:
         back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=_by_columns)
         return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
 
+    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+        """Return the variables with which training on a table begins."""
+        return initial(model, key, table)
+
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the negative evidence lower bound over the columns; noise is not used."""
 
         def nll(made: Normal, x: Array) -> Array:
-            return (_nats(made, x) * mask[None]).sum(1)
+            return -(made.log_prob_per_dimension(x) * mask[None]).sum(1)
 
         def per_column(model: Any, batch: Any, key: Key | None, /) -> Any:
             values, metrics = elbo(model, batch, key, nll=nll)
@@ -146,13 +199,17 @@ class Variational:
 
         def one(total: Array, draw: Array) -> tuple[Array, None]:
             made = decoded(posterior.mean + jnp.exp(0.5 * posterior.logvar) * draw)
-            return total + _nats(made, x) / self.draws, None
+            return total - made.log_prob_per_dimension(x) / self.draws, None
 
         entries, _ = jax.lax.scan(one, jnp.zeros_like(x), draws)
         if self.prior:
             entries = entries + (posterior.kl() / mask.sum())[:, None]
         return entries * mask[None], decoded(posterior.mean).mean
 
+    def encode(self, model: Any, variables: Variables, x: Array) -> Array:
+        """Return the posterior's means (n, latent) of rows x (n, columns)."""
+        return model.apply(variables, x, method="encode").mean
 
-def _nats(made: Normal, x: Array) -> Array:
-    return 0.5 * ((x - made.mean) ** 2 * jnp.exp(-made.logvar) + made.logvar + jnp.log(2 * jnp.pi))
+    def decode(self, model: Any, variables: Variables, z: Array) -> Array:
+        """Return the means (n, columns) of the rows of codes z (n, latent)."""
+        return model.apply(variables, z, method="decode").mean

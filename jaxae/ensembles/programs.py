@@ -10,20 +10,19 @@ import numpy as np
 import optax
 
 from jaxae import checks, keys
-from jaxae.ensembles.families import Family
+from jaxae.ensembles.families import Coding, Family
 from jaxae.ensembles.tables import Table, padded
 from jaxae.learner import descend, objective, trimmed
 from jaxae.population import spread
 from jaxae.threefry import fold_in, unrolled
 from jaxae.types import Array, Batch, Key, Variables
 
-__all__ = ["POINTS", "Members", "Scored", "scored", "trained"]
+__all__ = ["POINTS", "Members", "Scored", "decoded", "encoded", "scored", "trained"]
 
 TOGETHER = 2**12
 """Rows that are scored together."""
 POINTS = 50
 """Points of a history of losses."""
-FIRST = ("params", "encoder", "Dense_0", "kernel")
 
 
 class Members(NamedTuple):
@@ -78,12 +77,7 @@ def _training(
     table = held.table
     model = family.model(table.x.shape[1])
     init_key, draw_key, step_key = jax.random.split(key, 3)
-    variables = model.init(init_key, table.x[:1])
-    # The first kernel was drawn for as many inputs as the table is padded to.
-    widen = jnp.sqrt(table.x.shape[1] / table.columns)
-    variables = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf * widen if tuple(entry.key for entry in path) == FIRST else leaf, variables
-    )
+    variables = family.begin(model, init_key, table)
 
     def rate(count: Array) -> Array:
         return -held.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * count / held.steps))
@@ -195,3 +189,39 @@ def scored(
             for whole, own in zip(out[1:], sums, strict=True):
                 whole[part] = np.asarray(own)[:count, : x.shape[1]]
     return out
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _encoded(family: Coding, columns: int, variables: Variables, x: Array) -> Array:
+    return family.encode(family.model(columns), variables, x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _decoded(family: Coding, columns: int, variables: Variables, z: Array) -> Array:
+    return family.decode(family.model(columns), variables, z)
+
+
+def encoded(family: Coding, variables: Variables, x: np.ndarray) -> np.ndarray:
+    """Return the codes (n, latent) of rows x (n, columns) by one member's variables."""
+
+    def part(rows: np.ndarray) -> Array:
+        own = padded(rows, TOGETHER).x
+        return _encoded(family, own.shape[1], variables, own)
+
+    return _in_parts(part, x)
+
+
+def decoded(family: Coding, variables: Variables, z: np.ndarray, columns: int) -> np.ndarray:
+    """Return the rows (n, columns) of codes z (n, latent) by one member's variables."""
+
+    def part(codes: np.ndarray) -> Array:
+        own = np.zeros((TOGETHER, codes.shape[1]), np.float32)
+        own[: len(codes)] = codes
+        return _decoded(family, padded(np.zeros((1, columns)), 1).x.shape[1], variables, own)
+
+    return _in_parts(part, z)[:, :columns]
+
+
+def _in_parts(part: Callable[[np.ndarray], Array], rows: np.ndarray) -> np.ndarray:
+    firsts = range(0, len(rows), TOGETHER)
+    return np.concatenate([np.asarray(part(rows[i : i + TOGETHER]))[: len(rows) - i] for i in firsts])

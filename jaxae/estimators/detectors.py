@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from flax import linen as nn
 
 from jaxae import checks, ensembles
 from jaxae.estimators.ensemble import EnsembleDetector
 
-__all__ = ["AutoencoderDetector", "VariationalDetector"]
+__all__ = ["AutoencoderDetector", "DeepSVDD", "SparseDetector", "VariationalDetector"]
 
 
 class AutoencoderDetector(EnsembleDetector):
@@ -88,8 +89,8 @@ class AutoencoderDetector(EnsembleDetector):
         self.noise = noise
         self.widths = widths
 
-    def _family(self) -> ensembles.Denoising:
-        return ensembles.Denoising(_widths(self.widths))
+    def _family(self) -> ensembles.Autoencoding:
+        return ensembles.Autoencoding(checked_widths(self.widths))
 
     def _noise(self) -> np.ndarray:
         levels = np.atleast_1d(np.asarray(self.noise, np.float64))
@@ -167,13 +168,138 @@ class VariationalDetector(EnsembleDetector):
         checks.whole("draws", self.draws)
         if self.criterion not in ("reconstruction", "elbo"):
             raise ValueError(f'criterion is {self.criterion!r}, but must be "reconstruction" or "elbo"')
-        return ensembles.Variational(_widths(self.widths), self.latent, self.draws, self.criterion == "elbo")
-
-    def _noise(self) -> np.ndarray:
-        return np.zeros(self.members)
+        return ensembles.Variational(checked_widths(self.widths), self.latent, self.draws, self.criterion == "elbo")
 
 
-def _widths(widths: Any) -> tuple[int, ...]:
+class SparseDetector(EnsembleDetector):
+    """Finds rows that an ensemble of sparse autoencoders reconstructs badly.
+
+    One hidden layer of sigmoid units, of which each is to be active so often on average; there may be more of them than
+    columns. Scores and units are as those of `AutoencoderDetector`.
+
+    Args:
+        members, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
+            `AutoencoderDetector`.
+        units: of the code.
+        activity: mean activation of a unit over a batch that is asked for, in (0, 1).
+        weight: of that beside the squared error of a column.
+
+    Attributes:
+        n_features_in_, feature_names_in_, offset_, threshold_, calibration_scores_, loss_curve_, mean_, scale_,
+            member_scale_, residual_scale_, variables_: as those of `AutoencoderDetector`.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(400, 3))
+        >>> detector = SparseDetector(steps=100).fit(rows)
+        >>> detector.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
+
+    References:
+        Ng, Sparse autoencoder, CS294A lecture notes, 2011.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: int = 8,
+        units: int = 64,
+        activity: float = 0.1,
+        weight: float = 0.05,
+        steps: int = 400,
+        batch_size: int = 64,
+        learning_rate: float = 2e-2,
+        trim: float = 0.1,
+        contamination: float | str = "auto",
+        rate: float = 0.05,
+        random_state: Any = 0,
+    ) -> None:
+        super().__init__(
+            members=members,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            trim=trim,
+            contamination=contamination,
+            rate=rate,
+            random_state=random_state,
+        )
+        self.units = units
+        self.activity = activity
+        self.weight = weight
+
+    def _family(self) -> ensembles.Autoencoding:
+        return sparse_family(self.units, self.activity, self.weight)
+
+
+class DeepSVDD(EnsembleDetector):
+    """Finds rows that an ensemble of networks, trained to map all rows near one point, maps far from it.
+
+    Every member has a centre of its own, the mean of what it made of rows before it was trained. A row's score is the
+    mean over the members of its squared distance from theirs, each in units of that member's median on the rows that it
+    was trained on. There is no reconstruction, and so there are no counterparts.
+
+    Args:
+        members, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
+            `AutoencoderDetector`.
+        widths: of all layers, which have no biases; the last is the dimension of the space with the centre.
+
+    Attributes:
+        n_features_in_, feature_names_in_, offset_, threshold_, calibration_scores_, loss_curve_, mean_, scale_,
+            member_scale_, variables_: as those of `AutoencoderDetector`.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(400, 3))
+        >>> detector = DeepSVDD(steps=50).fit(rows)
+        >>> detector.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
+
+    References:
+        Ruff et al., Deep one-class classification, 2018.
+    """
+
+    _reconstructs = False
+
+    def __init__(
+        self,
+        *,
+        members: int = 8,
+        widths: Sequence[int] = (128, 128),
+        steps: int = 400,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        trim: float = 0.1,
+        contamination: float | str = "auto",
+        rate: float = 0.05,
+        random_state: Any = 0,
+    ) -> None:
+        super().__init__(
+            members=members,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            trim=trim,
+            contamination=contamination,
+            rate=rate,
+            random_state=random_state,
+        )
+        self.widths = widths
+
+    def _family(self) -> ensembles.Spheres:
+        return ensembles.Spheres(checked_widths(self.widths))
+
+
+def sparse_family(units: int, activity: float, weight: float) -> ensembles.Autoencoding:
+    """Return sparse autoencoders of one hidden layer, or refuse what is out of range."""
+    checks.whole("units", units)
+    checks.fraction("activity", activity, open_ends=True)
+    checks.positive("weight", weight)
+    return ensembles.Autoencoding((units,), nn.sigmoid, rate=float(activity), weight=float(weight))
+
+
+def checked_widths(widths: Any) -> tuple[int, ...]:
+    """Return the widths of hidden layers, or refuse what is none."""
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
         raise ValueError(f"widths is {widths!r}, but must have one width per hidden layer: (64, 64)")
     for width in widths:

@@ -6,32 +6,33 @@ import math
 import warnings
 from typing import Any, Self
 
-import jax
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import OutlierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxae import checks, ensembles
 from jaxae.detection import conformal_threshold, p_values
+from jaxae.estimators.standardised import Standardised, seed
 
 __all__ = ["EnsembleDetector"]
 
 FOLDS = 4
 """One of so many parts of the rows is held out for the threshold."""
-FARTHEST = 1e9
-"""Standard deviations that an entry counts as at most: the square of more is no number of 32 bits."""
 LEAST = 1e-6
 """Of the rows' variance: what a model errs by at least, so that one that errs by nothing does not count for all."""
 
 
-class EnsembleDetector(OutlierMixin, BaseEstimator):
+class EnsembleDetector(OutlierMixin, Standardised):
     """A detector whose class has yet to say what its members are, as scikit-learn's mixins are meant.
 
     Such a class names in its own `__init__` the parameters of this one, since scikit-learn reads them there, and has
-    the methods `_family`, which checks the parameters of its own and makes of them what the members are, and `_noise`,
-    which returns the noise of every member.
+    the method `_family`, which checks the parameters of its own and makes of them what the members are.
     """
+
+    _reconstructs = True
+    """Whether the members make rows of rows."""
+    _numbers = (*Standardised._numbers, "threshold_", "offset_")
 
     def __init__(
         self,
@@ -67,40 +68,25 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         self._check()
         family, noise = self._family(), self._noise()
-        self.seed_ = _seed(self.random_state)
+        self.seed_ = seed(self.random_state)
         order_key, key, _ = self._keys()
         split = self.contamination == "auto"
         # What is held out must not be seen by anything that makes the score, its scaling included.
         order, fold = ensembles.shuffled(order_key, len(x), FOLDS)
         held = (fold == 0) & split
-        self.mean_, spread = x[~held].mean(0), x[~held].std(0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self._measure(x[~held])
         rows = self._standardised(x)
-        variables, losses = ensembles.trained(
-            family,
-            ensembles.padded(rows),
-            ensembles.Members(noise, np.full(self.members, 0 if split else -1)),
-            key,
-            order=order,
-            folds=FOLDS,
-            batch_size=self.batch_size,
-            trim=self.trim,
-            steps=self.steps,
-            learning_rate=self.learning_rate,
-        )
-        self.variables_ = jax.tree.map(np.asarray, variables)
-        self.loss_curve_ = losses
-        if not np.isfinite(losses).all():
-            bad = ", ".join(map(str, np.flatnonzero(~np.isfinite(losses).all(1))))
-            raise ValueError(f"members {bad} diverged with learning_rate={self.learning_rate:g}: give a lower one")
+        members = ensembles.Members(noise, np.full(self.members, 0 if split else -1))
+        self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
         self.member_scale_ = np.ones(self.members)
         values = self._scored(rows).values
         if family.relative:
             self.member_scale_ = np.median(values[:, ~held], 1).astype(np.float64) + LEAST * rows.shape[1]
         calibrating = held if split else np.ones(len(x), bool)
         self.calibration_scores_ = (values[:, calibrating] / self.member_scale_[:, None]).mean(0)
-        apart = x[calibrating] - self._implied(self._scored(rows[calibrating], entries=True))
-        self.residual_scale_ = np.sqrt((apart**2).mean(0)) + LEAST * self.scale_
+        if self._reconstructs:
+            apart = x[calibrating] - self._implied(self._scored(rows[calibrating], entries=True))
+            self.residual_scale_ = np.sqrt((apart**2).mean(0)) + LEAST * self.scale_
         return self.set_threshold(self._threshold())
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -130,6 +116,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         """Return what every entry of X (n, columns) adds to its row's score, (n, columns)."""
         return self._scored(self._rows(X), entries=True).entries
 
+    @available_if(lambda self: self._reconstructs)
     def counterparts(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return what the members make of rows X (n, columns), in their units: the nearest that they know as normal.
 
@@ -141,7 +128,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         """Return for each row of X (n, columns) in words which columns add most to its score, and how far they are off.
 
         A deviation is the distance from the counterpart, in standard deviations of such distances of the calibration
-        rows.
+        rows. Where there are no counterparts it is the share of the score that is told.
 
         Args:
             X: rows, of one table with those of the training.
@@ -150,11 +137,14 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         checks.whole("most", most)
         x = self._rows(X)
         found = self._scored(x, entries=True)
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
+        order = np.argsort(-found.entries, 1, kind="stable")[:, :most]
+        if not self._reconstructs:
+            shares = found.entries / found.entries.sum(1, keepdims=True)
+            return ["; ".join(f"{names[j]} makes {shares[i, j]:.0%} of it" for j in own) for i, own in enumerate(order)]
         implied = self._implied(found)
         values = x * self.scale_ + self.mean_
         apart = (values - implied) / self.residual_scale_
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
-        order = np.argsort(-found.entries, 1, kind="stable")[:, :most]
 
         def said(i: int, j: int) -> str:
             side = "above" if apart[i, j] > 0 else "below"
@@ -192,6 +182,10 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         self.calibration_scores_ = scores
         return self.set_threshold(threshold)
 
+    def _noise(self) -> np.ndarray:
+        """Return the noise of every member."""
+        return np.zeros(self.members)
+
     def _threshold(self) -> float:
         scores = self.calibration_scores_
         if self.contamination != "auto":
@@ -207,10 +201,6 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
             return float(scores.max())
         return conformal_threshold(scores, self.rate)
 
-    def _rows(self, X: Any) -> np.ndarray:  # noqa: N803
-        check_is_fitted(self)
-        return self._standardised(validate_data(self, X, dtype=np.float64, reset=False))
-
     def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
         """Return what the members make of standardised rows; the mean of the values is the score."""
         found = ensembles.scored(self._family(), self.variables_, rows, self._weights(), self._keys()[2], entries)
@@ -223,17 +213,15 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         """Return what a member's values count for in the score, (members,)."""
         return 1 / (self.member_scale_ * len(self.member_scale_))
 
-    def _standardised(self, x: np.ndarray) -> np.ndarray:
-        return np.clip((x - self.mean_) / self.scale_, -FARTHEST, FARTHEST)
-
-    def _keys(self) -> Any:
-        """Return the keys of a fit: of the order of the rows, of the members, and of what scoring draws."""
-        return jax.random.split(jax.random.key(self.seed_), 3)
+    def _shapes(self) -> dict[str, tuple[int | None, ...]]:
+        columns, members = self.n_features_in_, self.members
+        own = {"residual_scale_": (columns,)} if self._reconstructs else {}
+        scores = {"member_scale_": (members,), "calibration_scores_": (None,), "loss_curve_": (members, None)}
+        return {**super()._shapes(), **scores, **own}
 
     def _check(self) -> None:
-        for name in ("members", "steps", "batch_size"):
-            checks.whole(name, getattr(self, name))
-        checks.positive("learning_rate", self.learning_rate)
+        super()._check()
+        checks.whole("members", self.members)
         checks.fraction("trim", self.trim)
         checks.fraction("rate", self.rate, open_ends=True)
         if self.contamination != "auto" and not (
@@ -242,14 +230,3 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
             raise ValueError(
                 f'contamination is {self.contamination!r}, but must be "auto" or a share of the rows in (0, 0.5]'
             )
-
-
-def _seed(random_state: Any) -> int:
-    """Return the seed of a fit; None takes one from the system, and leaves NumPy's global state alone."""
-    if random_state is None:
-        import secrets
-
-        return secrets.randbits(31)
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31))

@@ -1,0 +1,90 @@
+"""What all estimators of this package have in common: members of an ensemble that are trained on standardised rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxae import checks, ensembles
+
+__all__ = ["Standardised", "seed"]
+
+FARTHEST = 1e9
+"""Standard deviations that an entry counts as at most: the square of more is no number of 32 bits."""
+
+
+class Standardised(BaseEstimator):
+    """An estimator with the parameters steps, batch_size, learning_rate and random_state, and a `_family`."""
+
+    _numbers: tuple[str, ...] = ("n_features_in_", "seed_")
+    """Names of what a fit leaves that is a number."""
+
+    def _check(self) -> None:
+        """Refuse parameters of the training that are out of range."""
+        for name in ("steps", "batch_size"):
+            checks.whole(name, getattr(self, name))
+        checks.positive("learning_rate", self.learning_rate)
+
+    def _shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Return the shapes of the arrays that a fit leaves beside the variables, None for any length."""
+        columns = (self.n_features_in_,)
+        return {"mean_": columns, "scale_": columns, "loss_curve_": (None,)}
+
+    def _measure(self, x: np.ndarray) -> None:
+        """Take means and scales from rows."""
+        self.mean_, spread = x.mean(0), x.std(0)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+
+    def _standardised(self, x: np.ndarray) -> np.ndarray:
+        return np.clip((x - self.mean_) / self.scale_, -FARTHEST, FARTHEST)
+
+    def _rows(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return new rows X, standardised."""
+        check_is_fitted(self)
+        return self._standardised(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _learn(
+        self, rows: np.ndarray, members: ensembles.Members, key: Any, *, order: Any, folds: int, trim: float
+    ) -> None:
+        """Train the members on standardised rows, and keep their variables and losses.
+
+        Raises:
+            ValueError: if any of them diverges; it names them.
+        """
+        variables, losses = ensembles.trained(
+            self._family(),
+            ensembles.padded(rows),
+            members,
+            key,
+            order=order,
+            folds=folds,
+            batch_size=self.batch_size,
+            trim=trim,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+        )
+        if not np.isfinite(losses).all():
+            bad = ", ".join(map(str, np.flatnonzero(~np.isfinite(losses).all(1))))
+            raise ValueError(f"members {bad} diverged with learning_rate={self.learning_rate:g}: give a lower one")
+        self.variables_ = jax.tree.map(np.asarray, variables)
+        self.loss_curve_ = losses
+
+    def _keys(self) -> Any:
+        """Return the keys of a fit: of the order of the rows, of the members, and of what is drawn after training."""
+        return jax.random.split(jax.random.key(self.seed_), 3)
+
+
+def seed(random_state: Any) -> int:
+    """Return the seed of a fit; None takes one from the system, and leaves NumPy's global state alone."""
+    if random_state is None:
+        import secrets
+
+        return secrets.randbits(31)
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
