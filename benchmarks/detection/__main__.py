@@ -12,12 +12,12 @@ from typing import Any
 
 from scipy.stats import binom
 
-from benchmarks import detection, readme
+from benchmarks import detection
 from benchmarks.detection.methods import RATES, available
 from benchmarks.detection.protocols import PROTOCOLS
+from benchmarks.detection.results import keep
 from benchmarks.throughput import machine
 
-RESULTS = Path(__file__).parents[1] / "results" / "detection.json"
 SEEDS = 5
 STEADY = ("jaxae", "PyOD AutoEncoder")
 """Methods whose answers are also compared from seed to seed, on the same split."""
@@ -156,9 +156,7 @@ def main() -> None:
                 f"{protocol}: {method}: AUROC {own['auroc']:.4f}, AP {own['average_precision']:.4f}, {own[CPU]} CPU s"
             )
     if seeds >= SEEDS:
-        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps(kept | results, indent=1, ensure_ascii=False) + "\n")
-        readme.rewrite("detection", table(results))
+        keep("detection", results, table(results))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ units of its own threshold.
 """
 
 import gzip
-import json
 import os
 import statistics
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import readme
+from benchmarks.detection.results import keep
 
-RESULTS = Path(__file__).parents[1] / "results" / "detection.json"
 RATES, SEEDS, FAULTS, UNSEEN = (0.01, 0.05), 5, range(1, 15), (3, 9)
 """Faults 3 and 9 do not stand out from normal operation."""
 BEGINS = 160
@@ -91,14 +89,12 @@ def main() -> None:
             entries = detector.contributions(tests[str(fault)][:AT_FIRST])
             shares = (entries / entries.sum(1, keepdims=True)).mean(0)
             named[str(fault)].append([NAMES[i] for i in np.argsort(-shares)[:NAMED]])
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["plant"] = {
+    plant = {
         "seeds": SEEDS,
         "seen": {row: {name: statistics.mean(each) for name, each in own.items()} for row, own in seen.items()},
         "named": named,
     }
-    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    readme.rewrite("plant", table(results["plant"]))
+    keep("plant", plant, table(plant))
 
 
 def table(plant: dict[str, Any]) -> str:
