@@ -138,7 +138,7 @@ def main() -> None:
         results["protocols"][protocol] = {}
         for method in available():
             with tempfile.TemporaryDirectory() as cache:
-                compiled = method == "jaxae"
+                compiled = method.startswith("jaxae")
                 # With an empty cache, then with what it kept.
                 found = job(method, protocol, splits[:1] if compiled else splits, cache)
                 passes, warm = len(splits), None

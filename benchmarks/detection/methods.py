@@ -25,20 +25,19 @@ class Fitted(NamedTuple):
     thresholds: dict[float, float]
 
 
-def own(train: np.ndarray, seed: int, **parameters: Any) -> Fitted:
-    """Return jaxae's default, whose thresholds are conformal."""
-    from jaxae.detection import conformal_threshold
-    from jaxae.estimators import AutoencoderDetector
+def own(name: str, **parameters: Any) -> Callable[[np.ndarray, int], Fitted]:
+    """Return a detector of jaxae with its defaults but for these, whose thresholds are conformal."""
 
-    detector = AutoencoderDetector(random_state=seed, **parameters).fit(train)
-    held = detector.calibration_scores_
-    thresholds = {rate: conformal_threshold(held, rate) for rate in RATES if len(held) >= round(1 / rate - 1)}
-    return Fitted(lambda rows: -detector.score_samples(rows), thresholds)
+    def fitted(train: np.ndarray, seed: int) -> Fitted:
+        from jaxae import estimators
+        from jaxae.detection import conformal_threshold
 
+        detector = getattr(estimators, name)(random_state=seed, **parameters).fit(train)
+        held = detector.calibration_scores_
+        thresholds = {rate: conformal_threshold(held, rate) for rate in RATES if len(held) >= round(1 / rate - 1)}
+        return Fitted(lambda rows: -detector.score_samples(rows), thresholds)
 
-def untrained(train: np.ndarray, seed: int) -> Fitted:
-    """Return the same ensemble after one step that changes nothing."""
-    return own(train, seed, steps=1, learning_rate=1e-12)
+    return fitted
 
 
 def length(train: np.ndarray, seed: int) -> Fitted:
@@ -86,14 +85,18 @@ def pyod(module: str, name: str, seeded: bool = True) -> Callable[[np.ndarray, i
 
 
 METHODS: dict[str, Callable[[np.ndarray, int], Fitted]] = {
-    "jaxae": own,
+    "jaxae": own("AutoencoderDetector"),
+    "jaxae VariationalDetector": own("VariationalDetector"),
+    "jaxae SparseDetector": own("SparseDetector"),
+    "jaxae DeepSVDD": own("DeepSVDD"),
     "PyOD AutoEncoder": pyod("auto_encoder", "AutoEncoder"),
     "PyOD VAE": pyod("vae", "VAE"),
     "PyOD ECOD": pyod("ecod", "ECOD", seeded=False),
     "PyOD IForest": pyod("iforest", "IForest"),
     "PyOD PCA": pyod("pca", "PCA"),
     "length of the row": length,
-    "untrained network": untrained,
+    # The same ensemble after one step that changes nothing.
+    "untrained network": own("AutoencoderDetector", steps=1, learning_rate=1e-12),
     "PCA, 90 % of the variance": pca,
 }
 
