@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas
 import pytest
+import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
@@ -309,3 +310,75 @@ def test_parameters_of_others_that_are_refused(detector, said, x):
 def test_parameters_of_variational_ones_that_are_refused(parameters, said, x):
     with pytest.raises((ValueError, TypeError), match=said):
         VariationalDetector(**({"steps": 5} | parameters)).fit(x)
+
+
+TABLES = {
+    "text": ([["1", "a"], ["2", "3"]], ValueError, "could not convert string to float: 'a'"),
+    "missing": ([[1.0, np.nan], [2.0, 3.0]], ValueError, "Input X contains NaN"),
+    "None": ([[1.0, None], [2.0, 3.0]], ValueError, "Input X contains NaN"),
+    "infinite": ([[1.0, np.inf], [2.0, 3.0]], ValueError, "contains infinity or a value too large"),
+    "complex": (np.ones((3, 2), complex), ValueError, "Complex data not supported"),
+    "sparse": (scipy.sparse.eye_array(4, format="csr"), TypeError, "Sparse data was passed.*toarray"),
+    "no rows": (np.zeros((0, 3)), ValueError, r"0 sample\(s\).*minimum of [12] is required"),
+    "no columns": (np.zeros((3, 0)), ValueError, r"0 feature\(s\)"),
+    "one number": (3.0, ValueError, "Expected 2D array, got scalar array"),
+    "one row": (np.ones(3), ValueError, "Expected 2D array, got 1D array.*[Rr]eshape"),
+    "three axes": (np.ones((3, 2, 2)), ValueError, "dim 3"),
+    "ragged": ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous|setting an array element"),
+    "dates": (
+        pandas.DataFrame({"a": pandas.to_datetime(["2020-01-01"] * 3), "b": [1.0, 2.0, 3.0]}),
+        TypeError,
+        "dtype|date",
+    ),
+}
+
+
+@pytest.mark.parametrize("estimator", [*DETECTORS, *TRANSFORMERS], ids=lambda own: type(own).__name__)
+@pytest.mark.parametrize(("table", "kind", "said"), TABLES.values(), ids=TABLES.keys())
+def test_tables_that_are_refused(estimator, table, kind, said):
+    with pytest.raises(kind, match=f"(?s){said}"):
+        clone(estimator).fit(table)
+
+
+@pytest.mark.parametrize("estimator", [DETECTORS[0], TRANSFORMERS[0]], ids=lambda own: type(own).__name__)
+def test_new_tables_that_are_refused(estimator, x):
+    fitted = clone(estimator).fit(pandas.DataFrame(x, columns=list("abcdef")))
+    ask = fitted.predict if hasattr(fitted, "predict") else fitted.transform
+    frame = pandas.DataFrame(x[:5], columns=list("abcdef"))
+    for table, said in (
+        (frame[list("fedcba")], "Feature names must be in the same order as they were in fit"),
+        (frame[list("abcde")], "(?s)names should match.*Feature names seen at fit time, yet now missing.*f"),
+        (frame.assign(g=1.0), "(?s)names should match.*Feature names unseen at fit time.*g"),
+        (frame.rename(columns={"a": "z"}), "(?s)unseen at fit time.*z.*now missing.*a"),
+        (frame.assign(a="much"), "could not convert string to float: 'much'"),
+        (frame.assign(a=np.nan), "Input X contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            ask(table)
+    with (
+        pytest.warns(UserWarning, match="X does not have valid feature names"),
+        pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6 features"),
+    ):
+        ask(x[:5, :5])
+
+
+@pytest.mark.parametrize("estimator", [*DETECTORS, *TRANSFORMERS], ids=lambda own: type(own).__name__)
+@pytest.mark.filterwarnings("ignore:.*held-out rows cannot hold")
+def test_odd_tables_that_are_taken(estimator):
+    """Constants, duplicates, whole numbers, truth values, one column, two rows, and numbers far apart."""
+    rng = np.random.default_rng(0)
+    for table in (
+        np.ones((50, 3)),
+        np.repeat(rng.normal(size=(2, 3)), 40, axis=0),
+        rng.integers(0, 255, size=(60, 3)).astype(np.uint8),
+        rng.random((60, 3)) > 0.5,
+        rng.normal(size=(60, 1)),
+        rng.normal(size=(2, 3)),
+        np.c_[1e-200 * rng.normal(size=60), 1e200 * rng.normal(size=60), 1e9 + rng.normal(size=60)],
+        pandas.DataFrame({"a": [1, 2, 3] * 9, "b": [0.5, 1.5, 2.5] * 9}),
+        rng.normal(size=(60, 3)).astype(object),
+        np.asfortranarray(rng.normal(size=(60, 3)))[::-1],
+    ):
+        fitted = clone(estimator).fit(table)
+        found = fitted.decision_function(table) if hasattr(fitted, "predict") else fitted.transform(table)
+        assert np.isfinite(np.asarray(found, float)).all() and len(found) == len(table)

@@ -85,8 +85,8 @@ class EnsembleDetector(OutlierMixin, Standardised):
         calibrating = held if split else np.ones(len(x), bool)
         self.calibration_scores_ = (values[:, calibrating] / self.member_scale_[:, None]).mean(0)
         if self._reconstructs:
-            apart = x[calibrating] - self._implied(self._scored(rows[calibrating], entries=True))
-            self.residual_scale_ = np.sqrt((apart**2).mean(0)) + LEAST * self.scale_
+            apart = rows[calibrating] - self._made(self._scored(rows[calibrating], entries=True))
+            self.residual_scale_ = (np.sqrt((apart**2).mean(0)) + LEAST) * self.scale_
         return self.set_threshold(self._threshold())
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -206,8 +206,12 @@ class EnsembleDetector(OutlierMixin, Standardised):
         found = ensembles.scored(self._family(), self.variables_, rows, self._weights(), self._keys()[2], entries)
         return found._replace(values=found.values / self.member_scale_[:, None])
 
+    def _made(self, found: ensembles.Scored) -> np.ndarray:
+        """Return the counterparts, standardised."""
+        return found.made / self._weights().sum()
+
     def _implied(self, found: ensembles.Scored) -> np.ndarray:
-        return found.made / self._weights().sum() * self.scale_ + self.mean_
+        return self._made(found) * self.scale_ + self.mean_
 
     def _weights(self) -> np.ndarray:
         """Return what a member's values count for in the score, (members,)."""

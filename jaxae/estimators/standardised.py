@@ -37,7 +37,10 @@ class Standardised(BaseEstimator):
 
     def _measure(self, x: np.ndarray) -> None:
         """Take means and scales from rows."""
-        self.mean_, spread = x.mean(0), x.std(0)
+        largest = np.abs(x).max(0)
+        # In units of the largest, whose square is a number.
+        units = np.where(largest > 0, largest, 1.0)
+        self.mean_, spread = (x / units).mean(0) * units, (x / units).std(0) * units
         self.scale_ = np.where(spread > 0, spread, 1.0)
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
