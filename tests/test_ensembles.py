@@ -200,7 +200,7 @@ def test_rows_are_scored_in_parts(x, monkeypatch):
 
 def test_tables_are_padded_to_a_few_sizes():
     shapes = {padded(np.ones((n, columns))).x.shape for n in (1, 9_000, 16_384) for columns in range(1, 177)}
-    assert shapes == {(2**14, 16), (2**14, 48), (2**14, 176)}
+    assert shapes == {(2**14, 16), (2**14, 48), (2**14, 96), (2**14, 176)}
     assert padded(np.ones((16_385, 200))).x.shape == (2**16, 256)
 
 

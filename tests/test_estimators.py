@@ -24,6 +24,7 @@ from jaxae.estimators import (
     SparseDetector,
     VariationalAutoencoder,
     VariationalDetector,
+    standardised,
 )
 
 SHORT = {"steps": 30, "members": 2, "widths": (8, 8)}
@@ -223,11 +224,18 @@ def test_constant_columns_and_units_do_not_matter(x, fitted):
     assert (constant.score_samples(changed) < constant.score_samples(np.c_[x, np.full(len(x), 7.0)])).all()
 
 
-def test_values_however_far_are_outliers(fitted, x):
-    rows = np.tile(x[:1], (3, 1))
-    rows[:, 0] = 1e12, 1e300, -1e300
+@pytest.mark.parametrize(
+    "kind", [AutoencoderDetector, VariationalDetector, SparseDetector, DeepSVDD], ids=lambda kind: kind.__name__
+)
+def test_values_however_far_are_outliers(kind, x):
+    fitted = kind(steps=200).fit(x)
+    rows = np.tile(x[:1], (4, 1))
+    rows[:, 0] = 1e3, 1e12, 1e300, -1e300
     assert np.isfinite(fitted.score_samples(rows)).all() and (fitted.predict(rows) == -1).all()
+    assert np.isfinite(fitted.contributions(rows)).all()
     assert (fitted.p_values(rows) == 1 / (len(fitted.calibration_scores_) + 1)).all()
+    rows[:, :] = 1e300
+    assert np.isfinite(fitted.score_samples(rows)).all() and (fitted.predict(rows) == -1).all()
 
 
 def test_frames_keep_their_names(x):
@@ -247,6 +255,17 @@ def test_it_stands_in_a_pipeline_and_is_pickled(x):
     pipeline = make_pipeline(StandardScaler(), AutoencoderDetector(**SHORT)).fit(x)
     again = pickle.loads(pickle.dumps(pipeline))
     np.testing.assert_array_equal(again.decision_function(x), pipeline.decision_function(x))
+
+
+def test_of_many_rows_some_are_drawn(x, monkeypatch):
+    monkeypatch.setattr(standardised, "MOST", 100)
+    detector = AutoencoderDetector(**SHORT, rate=0.1).fit(x)
+    assert len(detector.calibration_scores_) == 25
+    own = {tuple(row) for row in x[::-1]}
+    drawn = detector._drawn(x)
+    assert len(drawn) == len({tuple(row) for row in drawn} & own) == 100
+    coder = Autoencoder(**TRANSFORMERS[0].get_params() | {"random_state": 3}).fit(x)
+    np.testing.assert_allclose(coder.mean_, coder._drawn(x).mean(0))
 
 
 def test_fewer_rows_than_a_batch():

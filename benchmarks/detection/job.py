@@ -32,7 +32,7 @@ def run(method: str, protocol: str, seeds: list[tuple[int, int]]) -> dict[str, A
             fit_s = time.perf_counter() - began
             scores = np.asarray(fitted.score(split.test), np.float64)
             cpu += time.process_time() - began_cpu
-            scores = np.nan_to_num(scores, nan=np.inf, posinf=np.finfo(float).max)
+            scores = np.nan_to_num(scores, nan=np.finfo(float).max, posinf=np.finfo(float).max)
             normal = scores[split.labels == 0]
             rows.append(
                 {

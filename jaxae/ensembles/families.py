@@ -22,6 +22,8 @@ from jaxae.types import Array, Key, Loss, Variables
 
 __all__ = ["Autoencoding", "Coding", "Family", "Variational", "initial"]
 
+WIDEST = 20.0
+"""Logarithm of a posterior's variance, at most, where rows are scored: 22,000 times the prior's standard deviation."""
 FIRST = ("params", "encoder", "Dense_0", "kernel")
 
 
@@ -195,6 +197,8 @@ class Variational:
             return model.apply(variables, z, method="decode")
 
         posterior = model.apply(variables, x, method="encode")
+        # Of a row far from all others it may be so large that its exponential is no number.
+        posterior = posterior._replace(logvar=jnp.minimum(posterior.logvar, WIDEST))
         draws = jax.random.normal(unrolled(key), (self.draws, 1, self.latent))
 
         def one(total: Array, draw: Array) -> tuple[Array, None]:

@@ -13,7 +13,7 @@ from jaxae.types import Array, Key
 
 __all__ = ["Table", "padded", "shuffled"]
 
-COLUMNS = (16, 48, 176)
+COLUMNS = (16, 48, 96, 176)
 """Widths that tables are padded to; beyond them powers of two."""
 ROWS = 2**14
 """Rows that a table is padded to; beyond them times 4."""

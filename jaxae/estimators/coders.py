@@ -24,7 +24,7 @@ class _Single(TransformerMixin, Standardised):
         """Train on rows X (n, columns).
 
         Args:
-            X: finite numbers; a frame's names are kept.
+            X: finite numbers; of more than 100,000 rows so many are drawn and used. A frame's names are kept.
             y: not used.
 
         Raises:
@@ -34,6 +34,7 @@ class _Single(TransformerMixin, Standardised):
         self._check()
         self._family()
         self.seed_ = seed(self.random_state)
+        x = self._drawn(x)
         order_key, key, _ = self._keys()
         order, _ = ensembles.shuffled(order_key, len(x), 1)
         self._measure(x)

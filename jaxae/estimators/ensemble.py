@@ -59,7 +59,8 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """Train the ensemble on rows X (n, columns), and put the threshold.
 
         Args:
-            X: finite numbers, at least 2 rows; a frame's names are kept.
+            X: finite numbers, at least 2 rows; of more than 100,000 so many are drawn and used. A frame's names are
+                kept.
             y: not used.
 
         Raises:
@@ -69,6 +70,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         self._check()
         family, noise = self._family(), self._noise()
         self.seed_ = seed(self.random_state)
+        x = self._drawn(x)
         order_key, key, _ = self._keys()
         split = self.contamination == "auto"
         # What is held out must not be seen by anything that makes the score, its scaling included.

@@ -14,6 +14,8 @@ from jaxae import checks, ensembles
 
 __all__ = ["Standardised", "seed"]
 
+MOST = 100_000
+"""Rows of a table that are used by a fit, at most, its calibration included."""
 FARTHEST = 1e9
 """Standard deviations that an entry counts as at most: the square of more is no number of 32 bits."""
 
@@ -34,6 +36,14 @@ class Standardised(BaseEstimator):
         """Return the shapes of the arrays that a fit leaves beside the variables, None for any length."""
         columns = (self.n_features_in_,)
         return {"mean_": columns, "scale_": columns, "loss_curve_": (None,)}
+
+    def _drawn(self, x: np.ndarray) -> np.ndarray:
+        """Return the rows that are used: all, or `MOST` of them drawn at random, in their order."""
+        if len(x) <= MOST:
+            return x
+        # Another key than those of `_keys`, which is split of the same.
+        key = jax.random.fold_in(jax.random.key(self.seed_), 3)
+        return x[np.sort(np.asarray(jax.random.choice(key, len(x), (MOST,), replace=False)))]
 
     def _measure(self, x: np.ndarray) -> None:
         """Take means and scales from rows."""
