@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -78,6 +79,9 @@ def folder(tmp_path_factory):
     run(*train, root / "denoising", "denoising", "--data", root / "plant.csv", *few, "widths=32", "latent=3")
     labels = ("--data", root / "labelled.csv", *few, "label=fault", "widths=16", "latent=2")
     run(*train, root / "anomaly", "anomaly", *labels)
+    ensemble = ("--data", root / "labelled.csv", "--set", "members=3", "label=fault")
+    run(*train, root / "detector", "detector", *ensemble)
+    run(*train, root / "svdd", "detector", *ensemble, "kind=svdd", "learning_rate=1e-3")
     given = ("condition=temperature,grade", "widths=16", "latent=1")
     run(*train, root / "conditional", "conditional-vae", "--data", root / "grades.csv", *few, *given)
     windows = ("length=24", "widths=12", "latent=3", "rate=0.01", "epochs=30", "batch_size=50")
@@ -85,6 +89,62 @@ def folder(tmp_path_factory):
     own = ("--set", "rows=200", "batch_size=50", "epochs=2", "variables=5")
     run(*train, root / "gan", "gan", *own)
     return root
+
+
+class TestEnsemble:
+    @pytest.mark.parametrize("name", ["detector", "svdd"])
+    def test_alarms_scores_and_reasons(self, folder, tmp_path, name):
+        run("detect", folder / name, "--data", folder / "new.csv", "--rate", "0.02", "--out", tmp_path / "a.csv")
+        found = columns(tmp_path / "a.csv")
+        score = np.array(found["score"], float)
+        assert score[5:].min() > score[:5].max()
+        parts = np.array([found[f"contribution_{each}"] for each in HEADER.split(",")], float)
+        np.testing.assert_allclose(parts.sum(0), score, rtol=1e-3)
+        if name == "detector":
+            assert found["alarm"] == ["0"] * 5 + ["1"] * 5
+            assert all(because.startswith(HEADER.split(",")[2]) for because in found["because"][5:])
+        else:
+            assert all(re.match(r"\w+ makes \d+% of it", because) for because in found["because"])
+
+    def test_reasons_are_in_the_users_units(self, folder, tmp_path):
+        run("detect", folder / "detector", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
+        values = numbers(folder / "new.csv")
+        said = [
+            re.search(r"sd above what its row implies \((\S+), not (\S+)\)", each)
+            for each in columns(tmp_path / "a.csv")["because"][5:]
+        ]
+        np.testing.assert_allclose([float(each[1]) for each in said], values[5:, 2], rtol=1e-3)
+        # Each was moved by three units of its column.
+        implied = values[5:, 2] - np.array([float(each[2]) for each in said])
+        assert (implied > 0.5 * 3 * UNITS[2]).all()
+
+    def test_its_scores_are_those_of_the_estimator(self, folder):
+        loaded = study.load(folder / "detector", recipes.find)
+        rows = numbers(folder / "new.csv")
+        scaled = loaded.study.scaling.apply(rows)
+        found = loaded.detect(rows, rate=0.05)
+        np.testing.assert_allclose(found.score, -loaded.study.bound.score_samples(scaled), rtol=1e-4)
+        assert 0.3 < np.median(np.load(folder / "detector" / "reference.npy")) < 3
+
+    def test_it_reconstructs_what_it_can(self, folder, tmp_path, capsys):
+        run("reconstruct", folder / "detector", "--data", folder / "plant.csv", "--out", tmp_path / "r.csv")
+        rows = numbers(folder / "plant.csv")
+        assert (((numbers(tmp_path / "r.csv") - rows) / rows.std(0)) ** 2).mean() < 0.5
+        words = ("--data", folder / "new.csv", "--out", tmp_path / "x.csv")
+        assert "Deep SVDD reconstructs nothing" in refused(capsys, "reconstruct", folder / "svdd", *words)
+
+    @pytest.mark.parametrize("words", ["--seeds 3", "--sweep learning_rate=1e-3,1e-2", "--search halving"])
+    def test_it_is_a_population_already(self, tmp_path, capsys, words):
+        words = (*words.split(), "--out", tmp_path / "d")
+        assert "trains an ensemble of its own" in refused(capsys, "train", "detector", *words)
+
+    def test_it_begins_from_the_start(self, folder, tmp_path, capsys):
+        words = ("--init", folder / "denoising", "--data", folder / "plant.csv", "--out", tmp_path / "d")
+        assert "trains by itself" in refused(capsys, "train", "detector", *words)
+
+    @pytest.mark.parametrize("given", ["kind=forest", "noise=-1", "trim=1"])
+    def test_settings_that_are_refused(self, tmp_path, capsys, given):
+        assert given.split("=")[0] in refused(capsys, "train", "detector", "--set", given, "--out", tmp_path / "d")
 
 
 class TestDenoise:

@@ -718,6 +718,12 @@ class TestContributions:
         assert [row["column"] for row in rows(tmp_path, "contributions")] == names[6:]
         assert "Of 30 columns the 24 with the largest mean are drawn: c6, c7," in picture.caption
 
+    def test_what_takes_away_from_a_score(self, tmp_path):
+        picture = pictures.contributions(tmp_path, [[1.0, -0.5]], ["a", "b"])
+        assert [float(row["contribution"]) for row in rows(tmp_path, "contributions")] == [1.0, -0.5]
+        assert "what takes away from it is drawn as nothing" in picture.caption
+        assert "takes away" not in pictures.contributions(tmp_path, [[1.0, 0.5]], ["a", "b"]).caption
+
     @pytest.mark.parametrize(
         ("changed", "says"),
         [
@@ -725,10 +731,6 @@ class TestContributions:
             ({"shares": np.ones((0, 2))}, "shares must have shape (rows, 2), one column per name, not (0, 2)"),
             ({"columns": ["a", "b", "c"]}, "shares must have shape (rows, 3), one column per name, not (3, 2)"),
             ({"shares": [[1.0, nan]]}, "shares must be finite, but shares[0, 1] is nan (1 of 2 are not finite)"),
-            (
-                {"shares": [[1.0, -0.5]]},
-                "shares must not be negative, as squared errors are not, but the smallest is -",
-            ),
             ({"rows": ["a"]}, "rows must name each of the 3 rows of shares, not 1"),
             ({"most": 0}, "most must be 1 to 100, the rows to show, not 0"),
             ({"most": 101}, "most must be 1 to 100, the rows to show, not 101"),

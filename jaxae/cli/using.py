@@ -179,7 +179,7 @@ def _detected(command: Detect, trained: "Trained") -> tuple[Any, Any, dict[str, 
         (*columns, *(f"contribution_{name}" for name in names)),
         text,
         whole,
-        {"because": found.because(names)},
+        {"because": trained.explain(rows.values, found)},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -126,7 +127,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """
         return self._implied(self._scored(self._rows(X), entries=True))
 
-    def explain(self, X: Any, most: int = 3) -> list[str]:  # noqa: N803
+    def explain(self, X: Any, most: int = 3, names: Sequence[str] | None = None) -> list[str]:  # noqa: N803
         """Return for each row of X (n, columns) in words which columns add most to its score, and how far they are off.
 
         A deviation is the distance from the counterpart, in standard deviations of such distances of the calibration
@@ -135,11 +136,12 @@ class EnsembleDetector(OutlierMixin, Standardised):
         Args:
             X: rows, of one table with those of the training.
             most: columns that are named.
+            names: of the columns; None takes those that the fit saw.
         """
         checks.whole("most", most)
         x = self._rows(X)
         found = self._scored(x, entries=True)
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
+        names = names or getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
         order = np.argsort(-found.entries, 1, kind="stable")[:, :most]
         if not self._reconstructs:
             shares = found.entries / found.entries.sum(1, keepdims=True)

@@ -22,6 +22,9 @@ Some need more, and what they do not have has a meaning of its own:
 - `examples(settings, rows)`: what the model sees of scaled rows (windows), `reconstruct(study, rows)` and
   `errors(study, rows, cond)` back in rows, and `events(settings, alarms)`, where an example is not a row; without
   `errors` a row's score is the squared distance to its reconstruction;
+- `fit(study, key)`: the trained `Fit`, in the place of `learner` and `score`, where an ensemble trains by itself; its
+  `model` has `init(key, x)` and `bind(variables)`, and it is neither swept nor saved on the way;
+- `explain(study, values)`: in words what makes rows in the user's units strange, where it is more than shares;
 - `judge(study)`: what takes long to make and every member is evaluated by, as `study.judge`;
 - `denoise(model, x)`, where a model is trained to;
 - a last argument `cond` of `encode`, `decode`, `sample`, where the source has conditions.

@@ -199,11 +199,15 @@ def judged(study: "Study", residual: Any) -> dict[str, float]:
 
 def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
     """Return how well anomalies are told from normal rows, and the false alarms at several rates."""
+    return evaluated(study, residual_of(study))
+
+
+def evaluated(study: "Study", residual: Any) -> dict[str, float]:
+    """Return how well scores tell anomalies from normal rows, and the false alarms at several rates."""
     import numpy as np
 
     from jaxae.detection import p_values
 
-    residual = residual_of(study)
     reference, normal = (
         np.asarray(residual(rows), np.float64) for rows in (study.calibration, study.test[kinds(study)["normal"]])
     )
@@ -223,6 +227,19 @@ def controls(study: "Study") -> dict[str, float]:
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
     """Return whether it ranks as PCA's residual does, and false alarms are as many as were asked for."""
+    return checked(study, residual_of(study), metrics, controls, control_name=PCA, score_name="mean squared error")
+
+
+def checked(
+    study: "Study",
+    residual: Any,
+    metrics: dict[str, float],
+    controls: dict[str, float],
+    *,
+    control_name: str,
+    score_name: str,
+) -> list["Check"]:
+    """Return whether scores rank as PCA's residual does, and false alarms are as many as were asked for."""
     import math
 
     from scipy.stats import betabinom
@@ -237,7 +254,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             metrics[name],
             controls[name],
             name=name.replace("auroc", "area under the ROC curve").replace("_", ", pattern "),
-            control_name=PCA,
+            control_name=control_name,
             lower_is_better=False,
             slack=0.01,
         )
@@ -252,9 +269,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         found.append(ja.report.checks.between(metrics[name], low, high, name=f"false alarm rate for {rate:g}"))
     found.append(
         ja.report.checks.generalisation_gap(
-            float(residual_of(study)(study.train).mean()),
-            float(residual_of(study)(study.validation).mean()),
-            name="mean squared error",
+            float(residual(study.train).mean()), float(residual(study.validation).mean()), name=score_name
         )
     )
     return found
@@ -264,23 +279,29 @@ def pictures(study: "Study", folder: Path, *, key: "Key") -> list["Picture"]:
     """Draw the scores of every kind with the threshold, ROC and precision-recall curves, and what makes alarms."""
     import numpy as np
 
+    errors = np.asarray((study.test - decode(study.bound, encode(study.bound, study.test))) ** 2) / study.test.shape[1]
+    unit = UNITS["mean_squared_error"]
+    return drawn(study, folder, residual_of(study), residual_of_pca(study), errors, unit=unit)
+
+
+def drawn(study: "Study", folder: Path, residual: Any, control: Any, errors: Any, *, unit: str) -> list["Picture"]:
+    """Draw the scores of every kind with the threshold, both curves, and the errors (n, variables) of test rows."""
+    import numpy as np
+
     from jaxae.detection import conformal_threshold
 
-    residual = residual_of(study)
-    scores, linear = (np.asarray(of(study.test), np.float64) for of in (residual, residual_of_pca(study)))
+    scores, linear = (np.asarray(of(study.test), np.float64) for of in (residual, control))
     of = kinds(study)
     threshold = conformal_threshold(np.asarray(residual(study.calibration)), study.settings.rate)
-    unit = UNITS["mean_squared_error"]
-    drawn = [ja.report.pictures.scores(folder, {name: scores[rows] for name, rows in of.items()}, threshold, unit=unit)]
+    found = [ja.report.pictures.scores(folder, {name: scores[rows] for name, rows in of.items()}, threshold, unit=unit)]
     if len(of) > 1:
-        drawn.append(ja.report.pictures.detection_curves(folder, ~of["normal"], {"this model": scores, "PCA": linear}))
-    errors = np.asarray((study.test - decode(study.bound, encode(study.bound, study.test))) ** 2) / study.test.shape[1]
+        found.append(ja.report.pictures.detection_curves(folder, ~of["normal"], {"this model": scores, "PCA": linear}))
     shown = [place for name, rows in of.items() if name != "normal" for place in np.flatnonzero(rows)[:10]]
     shown = shown or list(np.argsort(-scores)[:20])
     which = [next(name for name, rows in of.items() if rows[place]) for place in shown]
-    drawn.append(
+    found.append(
         ja.report.pictures.contributions(
             folder, errors[shown], study.scaling.names, rows=[f"{name} {i}" for i, name in enumerate(which)]
         )
     )
-    return drawn
+    return found

@@ -85,6 +85,11 @@ def members(
         TypeError, ValueError: for settings that no population can share, values that they cannot have, and a search
             without what it needs.
     """
+    if hasattr(recipe, "fit") and (sweep or seeds is not None or points is not None or chosen is not None):
+        raise ValueError(
+            "this recipe trains an ensemble of its own, and no population of them: leave sweep, seeds, points and "
+            "search out, and run it once for each"
+        )
     fields = {field.name: field for field in dataclasses.fields(settings)}
     able = [*sweepable(recipe), *(name for name in ARCHITECTURE if name in fields)]
     for name, values in sweep.items():
@@ -175,6 +180,8 @@ def trained(
         progress: as for `fit`.
     """
     settings = study.settings
+    if hasattr(recipe, "fit"):
+        return recipe.fit(study, key)
     defaults = {option: getattr(settings, option) for option in sweepable(recipe) if option not in asked.sweep}
 
     def factory(**hparams: Any) -> Any:

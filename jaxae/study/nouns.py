@@ -218,7 +218,12 @@ def process(settings: Any, key: Key, *, rows: int | None = None) -> Source:
 
 
 def sweepable(recipe: ModuleType) -> list[str]:
-    """Return the settings that can differ between the members of one population: the learner's keyword arguments."""
+    """Return the settings that can differ between the members of one population: the learner's keyword arguments.
+
+    Of a recipe that trains by itself there are none.
+    """
+    if hasattr(recipe, "fit"):
+        return []
     parameters = inspect.signature(recipe.learner).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 

@@ -92,6 +92,10 @@ def train(
     """
     asked = members(recipe, settings, sweep=sweep or {}, points=points, seeds=seeds, chosen=search)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
+    if hasattr(recipe, "fit") and (init is not None or distributed):
+        raise ValueError(
+            "this recipe trains by itself, in one process and from the start: leave init and distributed out"
+        )
     encoder = {} if init is None else _encoder(init)
     target = usable_target(Path(out), None if path is None else Path(path))
     if init is not None and init.folder.resolve() == target.resolve():
@@ -122,7 +126,13 @@ def train(
     if len(asked.architectures) > 1 or asked.architectures[0]:
         own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
-    saved = None if unfinished is None or asked.search is not None else Path(unfinished)
+    if hasattr(recipe, "fit") and (init is not None or distributed):
+        raise ValueError(
+            "this recipe trains by itself, in one process and from the start: leave init and distributed out"
+        )
+    # What trains by itself takes too little time to be saved on the way.
+    unsaved = unfinished is None or asked.search is not None or hasattr(recipe, "fit")
+    saved = None if unsaved else Path(str(unfinished))
     show = printer() if progress is True else progress or (lambda _: None)
     peers = Peers(several=distributed and jax.process_count() > 1)
     if saved is not None and peers.first:

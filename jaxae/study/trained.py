@@ -113,6 +113,12 @@ class Trained(NamedTuple):
         found = errors(self.recipe, self.study, rows, np.asarray(cond[0]) if cond else None)
         return alarms(found, _reference(self.folder), rate)
 
+    def explain(self, values: np.ndarray, found: Alarms) -> list[str]:
+        """Return for each row of values (n, d) in words which variables make it strange; `detect` found the alarms."""
+        if hasattr(self.recipe, "explain"):
+            return self.recipe.explain(self.study, np.asarray(values, np.float64))
+        return found.because(self.study.scaling.names)
+
     def read(self, path: str | os.PathLike[str], impute: Any = None, label: str | None = None) -> Source:
         """Return the rows of a file with the columns that the model was trained on, its conditions and its stamps.
 

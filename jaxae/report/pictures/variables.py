@@ -141,7 +141,7 @@ def contributions(
 
     Args:
         folder: an existing folder, in which ``<name>.png`` and ``<name>.csv`` are written.
-        shares: (n, d) ≥ 0, the contribution of every variable to the score of every row.
+        shares: (n, d) the contribution of every variable to the score of every row; a negative one is coloured as 0.
         columns: d names.
         rows: n names; by default their numbers.
         most: rows shown at most, the first ones; 1 to 100.
@@ -151,7 +151,7 @@ def contributions(
         caption: how to read it; by default a sentence that also says which columns are drawn.
 
     Raises:
-        ValueError: if the shapes do not fit, or a contribution is negative or not finite.
+        ValueError: if the shapes do not fit, or a contribution is not finite.
 
     Examples:
         >>> import tempfile
@@ -162,8 +162,6 @@ def contributions(
     from matplotlib.colors import PowerNorm
 
     values = table("shares", shares, columns)
-    if values.min() < 0:
-        raise ValueError(f"shares must not be negative, as squared errors are not, but the smallest is {values.min()}")
     names = [f"row {i}" for i in range(len(values))] if rows is None else list(rows)
     if len(names) != len(values):
         raise ValueError(f"rows must name each of the {len(values)} rows of shares, not {len(names)}")
@@ -189,10 +187,10 @@ def contributions(
         bars.tick_params(axis="x", length=0)
         bars.grid(False, axis="x")
         bars.locator_params(axis="y", nbins=3)
-        bars.set_ylim(bottom=0)
+        bars.set_ylim(bottom=min(0.0, float(mean[drawn].min())))
         bars.set_title(with_unit(f"mean of {plural(len(values), 'row')}", unit))
-        norm = PowerNorm(0.5, vmin=0.0, vmax=part.max() or 1.0)
-        picture = heat.imshow(part, cmap=SEQUENTIAL, norm=norm, aspect="auto", interpolation="nearest")
+        norm = PowerNorm(0.5, vmin=0.0, vmax=max(part.max(), 0.0) or 1.0)
+        picture = heat.imshow(np.maximum(part, 0.0), cmap=SEQUENTIAL, norm=norm, aspect="auto", interpolation="nearest")
         clear(heat)
         heat.set_xticks(places, [short(columns[j], 20) for j in drawn], rotation=90, fontsize=size)
         heat.set_yticks(np.arange(shown), [short(label, 24) for label in names[:shown]], fontsize=8)
@@ -201,9 +199,10 @@ def contributions(
         bar.outline.set_visible(False)
     if caption is None:
         first = "" if shown == len(values) else f" (the first {number(shown)} of {plural(len(values), 'row')})"
+        less = "; what takes away from it is drawn as nothing" if part.min() < 0 else ""
         caption = (
             f"Every line is one row{first}, every cell what a variable contributes to its score: the brighter, the "
-            f"more of it. The bars are the mean over {plural(len(values), 'row')}."
+            f"more of it{less}. The bars are the mean over {plural(len(values), 'row')}."
             f"{which(drawn, columns, 'with the largest mean')}"
         )
     return Picture(f"{name}.png", title, caption)
