@@ -192,6 +192,38 @@ def test_the_threshold_is_put_elsewhere_without_training(x):
         detector.set_threshold(np.nan)
 
 
+class Largest:
+    """As an object of pythresh: the largest ten are outliers."""
+
+    def __init__(self, count=10):
+        self.count = count
+
+    def eval(self, decision):
+        return (np.argsort(np.argsort(decision)) >= len(decision) - self.count).astype(int)
+
+
+def test_a_thresholder_places_the_threshold(x):
+    detector = AutoencoderDetector(**SHORT, contamination=Largest()).fit(x)
+    assert (detector.predict(x) == -1).sum() == 10 and len(detector.calibration_scores_) == len(x)
+    assert (detector.set_threshold(Largest(7)).predict(x) == -1).sum() == 7
+    assert (detector.set_threshold(Largest(0)).predict(x) == -1).sum() == 0
+    assert (detector.set_threshold(Largest(400)).predict(x) == -1).all()
+
+    class Wrong(Largest):
+        def eval(self, decision):
+            return decision
+
+    with pytest.raises(ValueError, match="must label each of the 400 scores with 0 or 1"):
+        detector.set_threshold(Wrong())
+
+
+def test_a_thresholder_of_pythresh(x):
+    iqr = pytest.importorskip("pythresh.thresholds.iqr")
+    detector = AutoencoderDetector(**SHORT, contamination=iqr.IQR()).fit(x)
+    scores = detector.calibration_scores_
+    np.testing.assert_array_equal(detector.predict(x) == -1, iqr.IQR().eval(scores) == 1)
+
+
 def test_disagreement_is_larger_far_away(fitted, x):
     assert np.median(fitted.uncertainty(x + 20)) > 10 * np.median(fitted.uncertainty(x))
 
@@ -288,7 +320,10 @@ def test_fewer_rows_than_a_batch():
         ({"trim": 1.0}, "share is 1"),
         ({"trim": 1.5}, "trim is 1.5"),
         ({"rate": 5}, "rate is 5.*write 0.05 for 5 %"),
-        ({"contamination": 0.7}, r"contamination is 0.7, but must be \"auto\" or a share of the rows in \(0, 0.5\]"),
+        (
+            {"contamination": 0.7},
+            r"contamination is 0.7, but must be \"auto\", a share of the rows in \(0, 0.5\], or an",
+        ),
         ({"contamination": "half"}, "contamination is 'half'"),
         ({"widths": ()}, "widths is \\(\\)"),
         ({"widths": 64}, "widths is 64"),

@@ -33,7 +33,7 @@ class AutoencoderDetector(EnsembleDetector):
         learning_rate: of Adam at the first step; it falls to 0.
         trim: share of a batch that a step leaves out.
         contamination: "auto" puts the threshold where new normal rows exceed it at `rate`; a number in (0, 0.5] is the
-            share of the training rows that are to be outliers.
+            share of the training rows that are to be outliers; an object of pythresh says which of them are.
         rate: of false alarms on new normal rows, where contamination is "auto". A quarter of the rows is not trained on
             but calibrates the threshold, which holds for any data whose normal rows, old and new, are alike and in no
             order (split conformal); it needs 4/rate rows.
@@ -72,7 +72,7 @@ class AutoencoderDetector(EnsembleDetector):
         batch_size: int = 64,
         learning_rate: float = 5e-3,
         trim: float = 0.1,
-        contamination: float | str = "auto",
+        contamination: Any = "auto",
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:
@@ -144,7 +144,7 @@ class VariationalDetector(EnsembleDetector):
         batch_size: int = 64,
         learning_rate: float = 5e-3,
         trim: float = 0.1,
-        contamination: float | str = "auto",
+        contamination: Any = "auto",
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:
@@ -210,7 +210,7 @@ class SparseDetector(EnsembleDetector):
         batch_size: int = 64,
         learning_rate: float = 2e-2,
         trim: float = 0.1,
-        contamination: float | str = "auto",
+        contamination: Any = "auto",
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:
@@ -270,7 +270,7 @@ class DeepSVDD(EnsembleDetector):
         batch_size: int = 64,
         learning_rate: float = 1e-3,
         trim: float = 0.1,
-        contamination: float | str = "auto",
+        contamination: Any = "auto",
         rate: float = 0.05,
         random_state: Any = 0,
     ) -> None:

@@ -43,7 +43,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         batch_size: int,
         learning_rate: float,
         trim: float,
-        contamination: float | str,
+        contamination: Any,
         rate: float,
         random_state: Any,
     ) -> None:
@@ -159,13 +159,16 @@ class EnsembleDetector(OutlierMixin, Standardised):
 
         return ["; ".join(said(i, j) for j in best) for i, best in enumerate(order)]
 
-    def set_threshold(self, threshold: float) -> Self:
+    def set_threshold(self, threshold: Any) -> Self:
         """Put the threshold of the score elsewhere, without training.
 
         Args:
-            threshold: above which a row is an outlier; `detection.conformal_threshold` makes one from scores.
+            threshold: above which a row is an outlier; `detection.conformal_threshold` makes one from scores. Or an
+                object of pythresh, whose `eval` says which of the calibration scores are those of outliers.
         """
         check_is_fitted(self, "calibration_scores_")
+        if hasattr(threshold, "eval"):
+            threshold = _placed(threshold, self.calibration_scores_)
         checks.finite("threshold", threshold)
         self.threshold_ = float(threshold)
         self.offset_ = -self.threshold_
@@ -192,6 +195,8 @@ class EnsembleDetector(OutlierMixin, Standardised):
 
     def _threshold(self) -> float:
         scores = self.calibration_scores_
+        if hasattr(self.contamination, "eval"):
+            return _placed(self.contamination, scores)
         if self.contamination != "auto":
             return float(np.quantile(scores, 1 - float(self.contamination)))
         if len(scores) < math.ceil(round(1 / self.rate - 1, 6)):
@@ -232,9 +237,20 @@ class EnsembleDetector(OutlierMixin, Standardised):
         checks.whole("members", self.members)
         checks.fraction("trim", self.trim)
         checks.fraction("rate", self.rate, open_ends=True)
-        if self.contamination != "auto" and not (
-            isinstance(self.contamination, float) and 0 < self.contamination <= 0.5
-        ):
+        given = self.contamination
+        known = given == "auto" if isinstance(given, str) else hasattr(given, "eval")
+        if not known and not (isinstance(given, float) and 0 < given <= 0.5):
             raise ValueError(
-                f'contamination is {self.contamination!r}, but must be "auto" or a share of the rows in (0, 0.5]'
+                f'contamination is {given!r}, but must be "auto", a share of the rows in (0, 0.5], or an '
+                "object of pythresh"
             )
+
+
+def _placed(thresholder: Any, scores: np.ndarray) -> float:
+    """Return the threshold that an object of pythresh finds between the scores of inliers and outliers."""
+    labels = np.asarray(thresholder.eval(scores))
+    if labels.shape != scores.shape or not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"{thresholder!r} must label each of the {len(scores)} scores with 0 or 1")
+    inliers = scores[labels == 0]
+    # Above all scores where it finds none, below all where it finds nothing else.
+    return float(inliers.max()) if len(inliers) else float(np.nextafter(scores.min(), -np.inf))
