@@ -37,7 +37,7 @@ def table(x, rows=64, columns=8):
 
 
 def fit(own, members=None, family=SMALL, key=0, **more):
-    members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1])
+    members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1], [False] * 3)
     folds = more.pop("folds", 1)
     order, _ = shuffled(jax.random.key(100), int(own.n), folds)
     how = {"order": order, "folds": folds, "steps": 20, "learning_rate": 1e-2, "batch_size": 8, "trim": 0.1} | more
@@ -86,7 +86,7 @@ def test_rows_that_are_left_out_are_never_drawn(x):
     _, folds = shuffled(jax.random.key(100), len(x), 4)
     for fold in range(4):
         broken = np.where((folds == fold)[:, None], np.nan, x)
-        members = Members([0.5, 0.5], [fold, (fold + 1) % 4])
+        members = Members([0.5, 0.5], [fold, (fold + 1) % 4], [False, True])
         losses = fit(table(broken), members, folds=4)[1]
         assert np.isfinite(losses[0]).all() and not np.isfinite(losses[1]).all()
 
@@ -96,8 +96,23 @@ def test_every_row_that_is_not_left_out_is_drawn(x):
     for row in range(len(x)):
         broken = x.copy()
         broken[row] = np.nan
-        seen[row] = not np.isfinite(fit(table(broken), Members([0.0], [-1]), steps=60)[1]).all()
+        seen[row] = not np.isfinite(fit(table(broken), Members([0.0], [-1], [False]), steps=60)[1]).all()
     assert seen.all()
+
+
+def test_a_bootstrap_sample_is_the_same_throughout(x):
+    """Of 30 rows drawn 30 times with replacement 19 are seen, of whom the deviation is 2; and those are seen always."""
+    seen = []
+    for steps in (60, 120):
+        found = np.zeros((2, len(x)), bool)
+        for row in range(len(x)):
+            broken = x.copy()
+            broken[row] = np.nan
+            members = Members([0.0, 0.0], [-1, -1], [True, True])
+            found[:, row] = ~np.isfinite(fit(table(broken), members, steps=steps)[1]).all(1)
+        seen.append(found)
+    np.testing.assert_array_equal(*seen)
+    assert all(11 <= count <= 27 for count in seen[0].sum(1)) and (seen[0][0] != seen[0][1]).any()
 
 
 @pytest.mark.parametrize(("n", "folds"), [(1, 4), (7, 4), (30, 3), (64, 4)])
@@ -115,7 +130,7 @@ def test_a_member_does_not_depend_on_the_others(x):
     order, _ = shuffled(jax.random.key(100), len(x), 1)
     together = fit(table(x))[0]
     held = programs.Held(table(x), order[:64], np.int32(1), np.int32(20), np.float32(1e-2))
-    own = Members(np.float32([0.0]), np.int32([-1]))
+    own = Members(np.float32([0.0]), np.int32([-1]), np.array([False]))
     alone, _ = programs._program(SMALL, 8, 0.1)((keys[1:2], own), held)
     for one, leaf in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
         np.testing.assert_allclose(one[0], leaf[1], rtol=1e-4, atol=1e-6)

@@ -314,6 +314,7 @@ def test_fewer_rows_than_a_batch():
     ("parameters", "said"),
     [
         ({"members": 0}, "members is 0"),
+        ({"bootstrap": 1}, "bootstrap is 1, but must be True or False"),
         ({"steps": 2.5}, "steps"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"learning_rate": 0.0}, "learning_rate"),

@@ -31,10 +31,12 @@ class Members(NamedTuple):
     Attributes:
         noise: that is added to the rows in training, in standard deviations of a column.
         fold: of the rows that the member is not trained on, or -1 for none.
+        resampled: whether the member is trained on a bootstrap sample of the others, as many with replacement.
     """
 
     noise: Any
     fold: Any
+    resampled: Any
 
 
 class Held(NamedTuple):
@@ -76,7 +78,7 @@ def _training(
     key, member = own
     table = held.table
     model = family.model(table.x.shape[1])
-    init_key, draw_key, step_key = jax.random.split(key, 3)
+    init_key, draw_key, step_key, sample_key = jax.random.split(key, 4)
     variables = family.begin(model, init_key, table)
 
     def rate(count: Array) -> Array:
@@ -86,10 +88,17 @@ def _training(
     learner = descend(objective(model, loss), optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(rate)))
     first, after = (-(-(member.fold + i) * table.n // held.folds) for i in range(2))
     left_out = jnp.where(member.fold < 0, 0, after - first)
+    count = table.n - left_out
+
+    @jax.vmap
+    def sample(place: Array) -> Array:
+        # The row that stands at a place of the bootstrap sample, drawn anew whenever it is asked for.
+        return jax.random.randint(unrolled(fold_in(sample_key, place)), (), 0, count)
 
     def step(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
         variables, opt_state, losses = carry
-        place = jax.random.randint(unrolled(fold_in(draw_key, i)), (batch_size,), 0, table.n - left_out)
+        place = jax.random.randint(unrolled(fold_in(draw_key, i)), (batch_size,), 0, count)
+        place = jnp.where(member.resampled, sample(place), place)
         place = jnp.where(place >= first, place + left_out, place)
         batch = Batch(table.x[held.order[place]])
         variables, opt_state, metrics = learner.step(variables, opt_state, batch, fold_in(step_key, i))
@@ -137,7 +146,7 @@ def trained(
     """
     checks.typed_key(key)
     own_keys = jax.random.split(key, len(members.noise))
-    own = Members(np.asarray(members.noise, np.float32), np.asarray(members.fold, np.int32))
+    own = Members(*map(np.asarray, members, (np.float32, np.int32, bool)))
     held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
     run = _program(family, batch_size, trim)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
     variables, losses = run((own_keys, own), held)

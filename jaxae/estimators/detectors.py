@@ -25,6 +25,8 @@ class AutoencoderDetector(EnsembleDetector):
 
     Args:
         members: of the ensemble; they are trained together, as one program.
+        bootstrap: whether each is trained on a sample of its own of the rows, as many with replacement; else on all,
+            and members differ by their key and noise alone.
         noise: standard deviation of the noise in those of the columns: one number, or several that the members take in
             turn; 0 is a plain autoencoder, which needs narrow `widths`.
         widths: of the hidden layers, from the table to the code and back.
@@ -66,6 +68,7 @@ class AutoencoderDetector(EnsembleDetector):
         self,
         *,
         members: int = 8,
+        bootstrap: bool = False,
         noise: float | Sequence[float] = (0.3, 1.0, 3.0, 10.0),
         widths: Sequence[int] = (64, 64),
         steps: int = 400,
@@ -78,6 +81,7 @@ class AutoencoderDetector(EnsembleDetector):
     ) -> None:
         super().__init__(
             members=members,
+            bootstrap=bootstrap,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -109,7 +113,7 @@ class VariationalDetector(EnsembleDetector):
     negative evidence lower bound, which adds the code's divergence from the prior.
 
     Args:
-        members, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
+        members, bootstrap, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
             `AutoencoderDetector`.
         widths: of the encoder's hidden layers; the decoder has them in reverse.
         latent: dimension of the code.
@@ -136,6 +140,7 @@ class VariationalDetector(EnsembleDetector):
         self,
         *,
         members: int = 8,
+        bootstrap: bool = False,
         widths: Sequence[int] = (64, 32),
         latent: int = 8,
         criterion: str = "reconstruction",
@@ -150,6 +155,7 @@ class VariationalDetector(EnsembleDetector):
     ) -> None:
         super().__init__(
             members=members,
+            bootstrap=bootstrap,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -178,7 +184,7 @@ class SparseDetector(EnsembleDetector):
     columns. Scores and units are as those of `AutoencoderDetector`.
 
     Args:
-        members, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
+        members, bootstrap, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
             `AutoencoderDetector`.
         units: of the code.
         activity: mean activation of a unit over a batch that is asked for, in (0, 1).
@@ -203,6 +209,7 @@ class SparseDetector(EnsembleDetector):
         self,
         *,
         members: int = 8,
+        bootstrap: bool = False,
         units: int = 64,
         activity: float = 0.1,
         weight: float = 0.05,
@@ -216,6 +223,7 @@ class SparseDetector(EnsembleDetector):
     ) -> None:
         super().__init__(
             members=members,
+            bootstrap=bootstrap,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -240,7 +248,7 @@ class DeepSVDD(EnsembleDetector):
     was trained on. There is no reconstruction, and so there are no counterparts.
 
     Args:
-        members, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
+        members, bootstrap, steps, batch_size, learning_rate, trim, contamination, rate, random_state: as those of
             `AutoencoderDetector`.
         widths: of all layers, which have no biases; the last is the dimension of the space with the centre.
 
@@ -265,6 +273,7 @@ class DeepSVDD(EnsembleDetector):
         self,
         *,
         members: int = 8,
+        bootstrap: bool = False,
         widths: Sequence[int] = (128, 128),
         steps: int = 400,
         batch_size: int = 64,
@@ -276,6 +285,7 @@ class DeepSVDD(EnsembleDetector):
     ) -> None:
         super().__init__(
             members=members,
+            bootstrap=bootstrap,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,

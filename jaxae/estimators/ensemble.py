@@ -39,6 +39,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         self,
         *,
         members: int,
+        bootstrap: bool,
         steps: int,
         batch_size: int,
         learning_rate: float,
@@ -48,6 +49,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         random_state: Any,
     ) -> None:
         self.members = members
+        self.bootstrap = bootstrap
         self.steps = steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -79,7 +81,8 @@ class EnsembleDetector(OutlierMixin, Standardised):
         held = (fold == 0) & split
         self._measure(x[~held])
         rows = self._standardised(x)
-        members = ensembles.Members(noise, np.full(self.members, 0 if split else -1))
+        left_out, resampled = np.full(self.members, 0 if split else -1), np.full(self.members, self.bootstrap)
+        members = ensembles.Members(noise, left_out, resampled)
         self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
         self.member_scale_ = np.ones(self.members)
         values = self._scored(rows).values
@@ -235,6 +238,8 @@ class EnsembleDetector(OutlierMixin, Standardised):
     def _check(self) -> None:
         super()._check()
         checks.whole("members", self.members)
+        if not isinstance(self.bootstrap, bool | np.bool_):
+            raise TypeError(f"bootstrap is {self.bootstrap!r}, but must be True or False")
         checks.fraction("trim", self.trim)
         checks.fraction("rate", self.rate, open_ends=True)
         given = self.contamination
