@@ -40,6 +40,7 @@ class PyOD(BaseEstimator):
         """Train on rows."""
         import torch
 
+        torch.set_num_threads(1)
         torch.manual_seed(self.seed)
         kind = getattr(importlib.import_module(f"pyod.models.{PYOD[self.name]}"), self.name)
         own = {} if self.name == "ECOD" else {"random_state": self.seed}
@@ -78,27 +79,29 @@ def read(path: Path, windows: list[list[str]]) -> tuple[np.ndarray, list[tuple[i
     return np.asarray([[float(row["value"])] for row in rows]), found
 
 
-def judged(x: np.ndarray, windows: list[tuple[int, int]], detector: Any, rate: float) -> dict[str, int]:
+def judged(x: np.ndarray, windows: list[tuple[int, int]], detector: Any, rate: float) -> dict[str, float]:
     """Return what came of the second half of a series."""
     from jaxae.estimators import SeriesDetector
+    from jaxae.metrics import series_alarms
 
     half = len(x) // 2
     alarms = SeriesDetector(detector, rate=rate).fit(x[:half]).predict(x[half:]) == -1
-    normal, found, events = np.ones(len(alarms), bool), 0, 0
-    for begin, end in windows:
-        own = slice(max(begin - half, 0), max(end - half, 0))
-        normal[own] = False
-        if end > half:
-            events += 1
-            found += bool(alarms[own].any())
-    return {"events": events, "found": found, "normal": int(normal.sum()), "false": int(alarms[normal].sum())}
+    own = [(max(begin - half, 0), end - half) for begin, end in windows if end > half]
+    found = series_alarms(alarms, own)
+    return {
+        "events": found.windows,
+        "found": found.found,
+        "normal": found.normal,
+        "false": found.false_alarms,
+        "nab": found.nab,
+    }
 
 
 def main() -> None:
     """Measure, and write."""
     folder = Path(os.environ["JAXAE_DATA"], "nab")
     labelled = json.loads((folder / "windows.json").read_text())
-    rows: dict[str, dict[str, dict[str, list[dict[str, int]]]]] = {}
+    rows: dict[str, dict[str, dict[str, list[dict[str, float]]]]] = {}
     for name, windows in labelled.items():
         x, own = read(folder / f"{name}.gz", windows)
         for method, made in methods().items():

@@ -1,9 +1,9 @@
 """Evaluation on the host: arrays in, numbers out, computed in NumPy float64.
 
 `signal` compares a reconstruction with its original, `filters` are what a denoiser is compared with, `detection`
-compares scores and alarms with labels, `samples` compares a generated table with a real one, `features` does so for
-features of images, `probes` ask what features say of labels. Every function takes whatever `np.asarray` takes, JAX
-arrays included.
+compares scores and alarms with labels, `series` alarms with labelled windows, `samples` compares a generated table with
+a real one, `features` does so for features of images, `probes` ask what features say of labels. Every function takes
+whatever `np.asarray` takes, JAX arrays included.
 """
 
 from jaxae.metrics.detection import auroc, average_precision, detection_rate, false_positive_rate
@@ -18,6 +18,7 @@ from jaxae.metrics.samples import (
     ks,
     moments,
 )
+from jaxae.metrics.series import SeriesAlarms, series_alarms
 from jaxae.metrics.signal import (
     PixelErrors,
     compression_ratio,
@@ -42,6 +43,8 @@ __all__ = [  # noqa: RUF022 (reading order)
     "average_precision",
     "detection_rate",
     "false_positive_rate",
+    "SeriesAlarms",
+    "series_alarms",
     "ks",
     "correlation_distance",
     "moments",
