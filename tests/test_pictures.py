@@ -776,3 +776,31 @@ class TestMaps:
     )
     def test_what_does_not_fit_is_refused(self, points, colour, says, tmp_path):
         refused(tmp_path, lambda folder: pictures.maps(folder, points, colour=colour), says)
+
+
+class TestAlarm:
+    def test_numbers_and_words(self, tmp_path):
+        picture = pictures.alarm(tmp_path, [5.0, 1.0, 0.0], [2.0, 1.1, 0.5], [0.5, 0.2, 1.0], ["flow", "heat", "level"])
+        found = rows(tmp_path, "alarm")
+        assert [row["column"] for row in found] == ["flow", "heat", "level"]
+        np.testing.assert_allclose([float(row["deviation"]) for row in found], [6, -0.5, -0.5])
+        assert picture.caption.startswith("flow is 6.0 standard deviations above what its row implies (5, not 2).")
+
+    def test_of_many_the_farthest(self, tmp_path):
+        names = [f"c{i}" for i in range(30)]
+        picture = pictures.alarm(tmp_path, -np.arange(30.0), np.zeros(30), np.ones(30), names)
+        assert "c29 is 29.0 standard deviations below" in picture.caption
+        assert "The 20 farthest of 30 variables." in picture.caption
+        assert len(rows(tmp_path, "alarm")) == 30
+
+    @pytest.mark.parametrize(
+        ("changed", "says"),
+        [
+            ({"scale": [1.0, 0.0]}, "scale must be above 0, but the smallest is 0"),
+            ({"implied": [1.0]}, "implied must"),
+            ({"values": [nan, 1.0]}, "values must be finite"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, changed, says, tmp_path):
+        given = {"values": [1.0, 2.0], "implied": [1.0, 2.0], "scale": [1.0, 1.0], "columns": ["a", "b"]}
+        refused(tmp_path, lambda folder: pictures.alarm(folder, **(given | changed)), says)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import jaxae as ja
 from jaxae.recipes.anomaly import OF_OWN_DATA, PARTS, RATES, checked, drawn, evaluated, judged, read, scaling
 from jaxae.recipes.anomaly import source as process
 
@@ -208,12 +209,16 @@ def reconstruct(study: "Study", rows: Any) -> Any:
 
 def explain(study: "Study", values: Any) -> list[str]:
     """Return in words what makes rows strange, in the user's columns and units."""
+    return in_units(study).explain(values[:, study.scaling.varying], names=study.scaling.names)
+
+
+def in_units(study: "Study") -> Any:
+    """Return the same detector, of rows that were never scaled."""
     scaling, detector = study.scaling, study.bound
     offset, scale = scaling.offset[scaling.varying], scaling.scale[scaling.varying]
-    # The same detector, of rows that were never scaled.
     detector.mean_ = detector.mean_ * scale + offset
     detector.scale_, detector.residual_scale_ = detector.scale_ * scale, detector.residual_scale_ * scale
-    return detector.explain(values[:, scaling.varying], names=scaling.names)
+    return detector
 
 
 def residual_of(study: "Study") -> Any:
@@ -255,4 +260,21 @@ def pictures(study: "Study", folder: Path, *, key: "Key") -> list["Picture"]:
     """Draw the scores of every kind with the threshold, ROC and precision-recall curves, and what makes alarms."""
     parts = errors(study, study.test, None) / study.test.shape[1]
     unit = "nats" if study.settings.kind == "variational" else UNITS["mean_score"]
-    return drawn(study, folder, residual_of(study), residual_of_pca(study), parts, unit=unit)
+    found = drawn(study, folder, residual_of(study), residual_of_pca(study), parts, unit=unit)
+    if study.settings.kind != "svdd":
+        found.append(strangest(study, folder, parts.sum(1)))
+    return found
+
+
+def strangest(study: "Study", folder: Path, scores: Any) -> "Picture":
+    """Draw the test row that scores highest, in the user's units, beside what the ensemble makes of it."""
+    seen, detector = study.scaling.varying, in_units(study)
+    row = study.scaling.invert(study.test[[scores.argmax()]])[:, seen]
+    return ja.report.pictures.alarm(
+        folder,
+        row[0],
+        detector.counterparts(row)[0],
+        detector.residual_scale_,
+        study.scaling.names,
+        title="Why the strangest test row is strange",
+    )

@@ -3,6 +3,7 @@
 That file is a CSV, and an NPZ where the picture shows more than 200,000 pixels.
 """
 
+from jaxae.report.pictures.alarms import alarm
 from jaxae.report.pictures.canvas import Picture
 from jaxae.report.pictures.conditions import condition_curves
 from jaxae.report.pictures.controls import bars
@@ -20,6 +21,7 @@ from jaxae.report.pictures.walks import interpolation, traversal
 __all__ = [
     "Picture",
     "activations",
+    "alarm",
     "bars",
     "classes",
     "condition_curves",
