@@ -301,7 +301,7 @@ def drawn(study: "Study", folder: Path, residual: Any, control: Any, errors: Any
     which = [next(name for name, rows in of.items() if rows[place]) for place in shown]
     found.append(
         ja.report.pictures.contributions(
-            folder, errors[shown], study.scaling.names, rows=[f"{name} {i}" for i, name in enumerate(which)]
+            folder, errors[shown], study.scaling.names, rows=[f"{name} {i}" for i, name in enumerate(which)], unit=unit
         )
     )
     return found

@@ -73,7 +73,7 @@ def alarm(
         axes.set_yticks(places, [short(columns[j], 28) for j in drawn], fontsize=8)
         axes.invert_yaxis()
         axes.axvline(0, color="0.3", linewidth=0.8)
-        reach = max(3.5, 1.35 * float(np.abs(apart[drawn]).max()))
+        reach = max(3.5, 1.45 * float(np.abs(apart[drawn]).max()))
         axes.set_xlim(-reach, reach)
         for place, j in zip(places, drawn, strict=True):
             right = apart[j] >= 0
