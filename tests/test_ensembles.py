@@ -12,6 +12,7 @@ from jaxae import ensembles
 from jaxae.distributions import Normal
 from jaxae.ensembles import (
     Autoencoding,
+    Conditional,
     Members,
     Spheres,
     Table,
@@ -26,6 +27,7 @@ from jaxae.ensembles import (
 SMALL = Autoencoding((6, 4, 6), nn.tanh)
 CODED = Variational((6,), 2, 3, True)
 ROUND = Spheres((6, 4))
+UNDER = Conditional((6,), 2, 2)
 SPARSE = Autoencoding((7,), nn.sigmoid, rate=0.1, weight=0.05)
 KEY = jax.random.key(7)
 
@@ -53,7 +55,7 @@ def x():
     return np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 
 
-@pytest.mark.parametrize("family", [SMALL, CODED, ROUND, SPARSE], ids=["denoising", "variational", "spheres", "sparse"])
+@pytest.mark.parametrize("family", [SMALL, CODED, ROUND, SPARSE, UNDER], ids=lambda own: type(own).__name__)
 def test_padding_changes_nothing(x, family):
     found = []
     for own in (table(x, 32, 6), table(x, 64, 16)):

@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from jaxae.estimators import (
     Autoencoder,
     AutoencoderDetector,
+    ConditionalGenerator,
     DeepSVDD,
     Denoiser,
     SparseAutoencoder,
@@ -42,7 +43,10 @@ TRANSFORMERS = [
 ]
 
 
-@parametrize_with_checks([*DETECTORS, *TRANSFORMERS], expected_failed_checks=lambda estimator: {})
+GENERATORS = [ConditionalGenerator(steps=30, widths=(8,))]
+
+
+@parametrize_with_checks([*DETECTORS, *TRANSFORMERS, *GENERATORS], expected_failed_checks=lambda estimator: {})
 # Few rows cannot hold a small rate of false alarms, which is told; the checks give few rows.
 @pytest.mark.filterwarnings("ignore:.*held-out rows cannot hold")
 @pytest.mark.filterwarnings("error::sklearn.exceptions.SkipTestWarning")

@@ -13,6 +13,7 @@ from jaxae.checkpoint.tensors import read, write
 from jaxae.estimators import (
     Autoencoder,
     AutoencoderDetector,
+    ConditionalGenerator,
     DeepSVDD,
     Denoiser,
     SeriesDetector,
@@ -69,6 +70,14 @@ def test_a_series_detector_and_what_it_is_made_of(tmp_path):
     np.testing.assert_array_equal(again.contributions(x), fitted.contributions(x))
 
 
+@pytest.mark.parametrize("y", [["a", "b"] * 100, [3, 7] * 100, [True, False] * 100, list(np.arange(200) / 7)])
+def test_a_generator_and_its_conditions(x, y, tmp_path):
+    fitted = ConditionalGenerator(**SHORT).fit(x, y)
+    again = load(save(fitted, tmp_path / "it.safetensors"))
+    np.testing.assert_array_equal(again.sample(y[:5]), fitted.sample(y[:5]))
+    assert again.classes_.tolist() == fitted.classes_.tolist() and again.classes_.dtype == fitted.classes_.dtype
+
+
 def test_what_is_not_saved(x, tmp_path):
     path = tmp_path / "it.safetensors"
     with pytest.raises(NotFittedError):
@@ -91,6 +100,7 @@ CHANGES = {
     "a word for a number": lambda config, arrays: config["numbers"].update(threshold_="high"),
     "another number": lambda config, arrays: config["numbers"].update(fit=3),
     "names": lambda config, arrays: config.update(names=["a"]),
+    "classes": lambda config, arrays: config.update(classes=["a", "b"]),
     "an inner one": lambda config, arrays: config.update(inner={"class": "DeepSVDD"}),
     "no scale": lambda config, arrays: arrays.pop("scale_"),
     "another scale": lambda config, arrays: arrays.update(scale_=np.ones(5)),

@@ -5,6 +5,7 @@ every loss, so that they change nothing; padded rows are never drawn. What else 
 steps, learning rate, noise) is an argument of the program.
 """
 
+from jaxae.ensembles.conditional import Conditional
 from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational
 from jaxae.ensembles.programs import POINTS, Members, Scored, decoded, encoded, scored, trained
 from jaxae.ensembles.spheres import Spheres
@@ -14,6 +15,7 @@ __all__ = [
     "POINTS",
     "Autoencoding",
     "Coding",
+    "Conditional",
     "Family",
     "Members",
     "Scored",

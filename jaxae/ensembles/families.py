@@ -20,7 +20,7 @@ from jaxae.networks import MLP, SharedScale
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key, Loss, Variables
 
-__all__ = ["Autoencoding", "Coding", "Family", "Variational", "initial"]
+__all__ = ["Autoencoding", "Coding", "Family", "Variational", "by_columns", "widened"]
 
 WIDEST = 20.0
 """Logarithm of a posterior's variance, at most, where rows are scored: 22,000 times the prior's standard deviation."""
@@ -62,20 +62,19 @@ class Coding(Family, Protocol):
         """Return the rows (n, columns) of codes z (n, latent)."""
 
 
-def initial(model: Any, key: Key, table: Table) -> Variables:
-    """Return the variables of a model as if it were of the table's own columns.
+def widened(variables: Variables, table: Table) -> Variables:
+    """Return a model's first variables as if it were of the table's own columns.
 
-    Its first kernel, at `FIRST`, is drawn for as many inputs as the table is padded to.
+    Its first kernel, at `FIRST`, was drawn for as many inputs as the table is padded to.
     """
-    widen = jnp.sqrt(table.x.shape[1] / table.columns)
+    factor = jnp.sqrt(table.x.shape[1] / table.columns)
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf * widen if tuple(entry.key for entry in path) == FIRST else leaf,
-        model.init(key, table.x[:1]),
+        lambda path, leaf: leaf * factor if tuple(entry.key for entry in path) == FIRST else leaf, variables
     )
 
 
-def _by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    # So that the kernels of a table's own columns are drawn alike however many it is padded to.
+def by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Return a last kernel, whose part of a table's own columns is the same however many it is padded to."""
     return nn.initializers.variance_scaling(1.0, "fan_out", "truncated_normal")(key, shape[::-1], dtype).T
 
 
@@ -107,12 +106,12 @@ class Autoencoding:
         half = -(-len(self.widths) // 2)
         return AE(
             MLP(self.widths[:half], self.activation, activate_final=not self.linear),
-            MLP((*self.widths[half:], columns), self.activation, kernel_init=_by_columns),
+            MLP((*self.widths[half:], columns), self.activation, kernel_init=by_columns),
         )
 
     def begin(self, model: Any, key: Key, table: Table) -> Variables:
         """Return the variables with which training on a table begins."""
-        return initial(model, key, table)
+        return widened(model.init(key, table.x[:1]), table)
 
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the mean squared error of the columns, after noise of so many standard deviations."""
@@ -168,12 +167,12 @@ class Variational:
 
     def model(self, columns: int) -> VAE:
         """Return the model of tables that are padded to so many columns."""
-        back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=_by_columns)
+        back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=by_columns)
         return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
 
     def begin(self, model: Any, key: Key, table: Table) -> Variables:
         """Return the variables with which training on a table begins."""
-        return initial(model, key, table)
+        return widened(model.init(key, table.x[:1]), table)
 
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the negative evidence lower bound over the columns; noise is not used."""

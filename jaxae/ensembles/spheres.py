@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxae.ensembles.families import initial
+from jaxae.ensembles.families import widened
 from jaxae.ensembles.tables import Table
 from jaxae.types import Array, Batch, Key, Loss, Variables
 
@@ -71,7 +71,7 @@ class Spheres:
 
     def begin(self, model: Any, key: Key, table: Table) -> Variables:
         """Return the variables with which training on a table begins: the centre is the mean of the first outputs."""
-        variables = initial(model, key, table)
+        variables = widened(model.init(key, table.x[:1]), table)
         rows = jnp.arange(min(BEGIN, len(table.x)))
         placed = model.apply(variables, jnp.asarray(table.x)[rows])
         mean = jnp.where((rows < table.n)[:, None], placed, 0).sum(0) / jnp.minimum(table.n, len(rows))

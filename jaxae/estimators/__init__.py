@@ -7,6 +7,7 @@ order, which scikit-learn knows nothing of.
 detectors      of strange rows: ensembles, with thresholds that hold on new rows
 series         of strange points of a series, by windows
 coders         codes of rows and back, rows without noise, new rows
+generators     new rows under conditions
 files          any of them, fitted, in one file to pass on
 pyod           a detector as PyOD has it
 """
@@ -14,11 +15,13 @@ pyod           a detector as PyOD has it
 from jaxae.estimators.coders import Autoencoder, Denoiser, SparseAutoencoder, VariationalAutoencoder
 from jaxae.estimators.detectors import AutoencoderDetector, DeepSVDD, SparseDetector, VariationalDetector
 from jaxae.estimators.files import load, save
+from jaxae.estimators.generators import ConditionalGenerator
 from jaxae.estimators.series import SeriesDetector, Stream
 
 __all__ = [
     "Autoencoder",
     "AutoencoderDetector",
+    "ConditionalGenerator",
     "DeepSVDD",
     "Denoiser",
     "SeriesDetector",

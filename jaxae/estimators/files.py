@@ -17,6 +17,7 @@ from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, check_finite, named, r
 from jaxae.checkpoint.trees import flat, nested, under
 from jaxae.estimators.coders import Autoencoder, Denoiser, SparseAutoencoder, VariationalAutoencoder
 from jaxae.estimators.detectors import AutoencoderDetector, DeepSVDD, SparseDetector, VariationalDetector
+from jaxae.estimators.generators import ConditionalGenerator
 from jaxae.estimators.series import SeriesDetector
 
 __all__ = ["load", "save"]
@@ -28,6 +29,7 @@ CLASSES: dict[str, Any] = {
     for kind in (
         Autoencoder,
         AutoencoderDetector,
+        ConditionalGenerator,
         DeepSVDD,
         Denoiser,
         SeriesDetector,
@@ -39,6 +41,8 @@ CLASSES: dict[str, Any] = {
 }
 MOST = 2**20
 """Columns of a table."""
+TOLD = ("class", "parameters", "numbers", "names", "classes", "inner")
+"""What is told of an estimator."""
 INNER = "detector_"
 """Name of the detector that a detector is made of."""
 
@@ -109,11 +113,13 @@ def _told(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if "random_state" in parameters and not isinstance(parameters["random_state"], int):
         parameters["random_state"] = estimator.seed_
     fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_") and not key.startswith("_")}
-    config: dict[str, Any] = {"class": name, "parameters": parameters, "numbers": {}, "names": None, "inner": None}
+    config: dict[str, Any] = {**dict.fromkeys(TOLD), "class": name, "parameters": parameters, "numbers": {}}
     arrays: dict[str, np.ndarray] = {}
     for key, value in fitted.items():
         if key == "feature_names_in_":
             config["names"] = list(map(str, value))
+        elif key == "classes_":
+            config["classes"] = value.tolist()
         elif key == INNER:
             # It is what it was cloned from, but for what the fit set.
             config["parameters"]["detector"] = None
@@ -135,8 +141,8 @@ def _told(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _built(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     """Return the estimator of these, or raise a ValueError."""
-    if config.keys() != {"class", "parameters", "numbers", "names", "inner"}:
-        raise ValueError("its config must be of class, parameters, numbers, names and inner")
+    if config.keys() != set(TOLD):
+        raise ValueError(f"its config must be of {', '.join(TOLD)}")
     kind = CLASSES.get(config["class"])
     if kind is None:
         raise ValueError(f"{named(config['class'])} is no estimator of this package")
@@ -157,6 +163,13 @@ def _built(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         estimator.feature_names_in_ = np.asarray(names, object)
     for name, number in numbers.items():
         setattr(estimator, name, number)
+    classes = config["classes"]
+    if (kind is ConditionalGenerator) != isinstance(classes, list) or len({type(one) for one in classes or ()}) > 1:
+        raise ValueError(f"{named(classes)} are no classes of {kind.__name__}")
+    if classes is not None:
+        if not all(isinstance(one, str | int | float) for one in classes):
+            raise ValueError(f"{named(classes)} are neither texts nor numbers")
+        estimator.classes_ = np.asarray(classes) if classes else np.zeros(0)
     own = {name: leaf for name, leaf in arrays.items() if not name.startswith(f"{INNER}/")}
     if kind is SeriesDetector:
         estimator.detector_ = _built(config["inner"], under(f"{INNER}/", arrays))
@@ -189,7 +202,7 @@ def _variables(arrays: Mapping[str, Any]) -> set[str]:
 def _place_variables(estimator: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Give an estimator its variables, if they are those that its fit would have made."""
     family, many = estimator._family(), getattr(estimator, "members", None)
-    table = ensembles.padded(np.zeros((1, estimator.n_features_in_)), 1)
+    table = ensembles.padded(np.zeros((1, estimator._columns)), 1)
     model = family.model(table.x.shape[1])
     wanted = flat("variables_", jax.eval_shape(lambda key: family.begin(model, key, table), jax.random.key(0)))
     found = {name: arrays[name] for name in _variables(arrays)}

@@ -32,6 +32,11 @@ class Standardised(BaseEstimator):
             checks.whole(name, getattr(self, name))
         checks.positive("learning_rate", self.learning_rate)
 
+    @property
+    def _columns(self) -> int:
+        """Columns of the table that the members are trained on."""
+        return self.n_features_in_
+
     def _shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Return the shapes of the arrays that a fit leaves beside the variables, None for any length."""
         columns = (self.n_features_in_,)
