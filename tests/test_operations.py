@@ -8,10 +8,11 @@ import shutil
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from jaxae import checkpoint, cli, recipes, study
+from jaxae import checkpoint, cli, data, recipes, study
 
 HEADER = "pressure,flow,heat,valve,level"
 UNITS = np.asarray([1, 10, 0.1, 5, 1])
@@ -89,6 +90,19 @@ def folder(tmp_path_factory):
     own = ("--set", "rows=200", "batch_size=50", "epochs=2", "variables=5")
     run(*train, root / "gan", "gan", *own)
     return root
+
+
+class TestRareValues:
+    @pytest.mark.parametrize("recipe", ["conditional-vae", "gan", "vae"])
+    def test_a_column_that_is_constant_among_the_held_out_rows(self, tmp_path, recipe):
+        """Of 400 rows one has another value: it trains, and all that are held out are alike."""
+        rows = np.c_[plant(400, 0), np.zeros(400)]
+        train = data.split(jax.random.split(jax.random.key(0), 5)[1], 400, fractions=(0.5, 0.2, 0.3))[0]
+        rows[train[0], 5] = 1
+        words = ["--data", write(tmp_path / "rare.csv", f"{HEADER},rare", rows), "--epochs", "1", "--no-cache"]
+        more = ["--set", "condition=flow"] if recipe == "conditional-vae" else []
+        run("train", recipe, *words, *more, "--out", tmp_path / "run")
+        assert "rare" in json.loads((tmp_path / "run" / "config.json").read_text())["scaling"]["columns"]
 
 
 class TestEnsemble:

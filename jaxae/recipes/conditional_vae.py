@@ -186,14 +186,15 @@ def evaluate(study: "Study", *, key: "Key") -> dict[str, float]:
     import jax
     import numpy as np
 
-    from jaxae.study import evidence
+    from jaxae.study import comparable, evidence
 
     bound_key, sample_key, curve_key = jax.random.split(key, 3)
-    samples = np.asarray(sample(study.bound, sample_key, len(study.test), study.cond["test"]))
+    made = np.asarray(sample(study.bound, sample_key, len(study.test), study.cond["test"]))
+    real, samples = comparable(study.test, made)
     found = {
         **evidence(study, "test", bound_key, ja.distributions.normal),
-        "sample_mean_error": ja.metrics.moments(study.test, samples)["mean"],
-        "sample_ks": float(ja.metrics.ks(study.test, samples).max()),
+        "sample_mean_error": ja.metrics.moments(real, samples)["mean"],
+        "sample_ks": float(ja.metrics.ks(real, samples).max()),
     }
     if study.source.truth is not None:
         _, temperatures, rows = curves(study, curve_key)
@@ -207,6 +208,8 @@ def controls(study: "Study") -> dict[str, float]:
     """Return the likelihood of normal rows around a linear function of the condition, and training rows as samples."""
     import numpy as np
 
+    from jaxae.study import comparable
+
     def design(part: str) -> Any:
         return np.column_stack([np.ones(len(study.cond[part])), study.cond[part].astype(np.float64)])
 
@@ -216,11 +219,11 @@ def controls(study: "Study") -> dict[str, float]:
     left = study.test - design("test") @ weights
     quadratic = (left * np.linalg.solve(covariance, left.T).T).sum(1).mean()
     constant = np.linalg.slogdet(covariance)[1] + left.shape[1] * np.log(2 * np.pi)
-    rows = study.train[: len(study.test)]
+    real, rows = comparable(study.test, study.train[: len(study.test)])
     return {
         "elbo": float(-0.5 * (quadratic + constant)),
-        "sample_mean_error": ja.metrics.moments(study.test, rows)["mean"],
-        "sample_ks": float(ja.metrics.ks(study.test, rows).max()),
+        "sample_mean_error": ja.metrics.moments(real, rows)["mean"],
+        "sample_ks": float(ja.metrics.ks(real, rows).max()),
     }
 
 

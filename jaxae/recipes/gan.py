@@ -152,6 +152,9 @@ def controls(study: "Study") -> dict[str, float]:
 
 
 def _distances(real: Any, generated: Any) -> dict[str, float]:
+    from jaxae.study import comparable
+
+    real, generated = comparable(real, generated)
     moments = ja.metrics.moments(real, generated)
     two_sample = ja.metrics.classifier_two_sample(real, generated, seed=0)
     return {

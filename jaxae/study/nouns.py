@@ -18,6 +18,7 @@ __all__ = [
     "PARTS",
     "Source",
     "Study",
+    "comparable",
     "counted",
     "evidence",
     "marked",
@@ -175,6 +176,20 @@ def evidence(
         totals += np.asarray(both, np.float64) * len(rows.x)
     elbo, tighter = totals / n
     return {"elbo": float(elbo), "importance_weighted_bound": float(tighter)}
+
+
+def comparable(real: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two tables without the columns that are constant in either, which have no spread to compare by.
+
+    What varies among the rows that train may be constant among the few that are held out.
+
+    Examples:
+        >>> kept = comparable(np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[0.0, 1.0], [3.0, 2.0]]))
+        >>> [rows.tolist() for rows in kept]
+        [[[1.0], [2.0]], [[0.0], [3.0]]]
+    """
+    kept = (np.ptp(real, axis=0) > 0) & (np.ptp(other, axis=0) > 0)
+    return real[:, kept], other[:, kept]
 
 
 def parsed(words: Sequence[str]) -> np.ndarray | tuple[str, ...]:
