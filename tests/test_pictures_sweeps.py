@@ -60,6 +60,14 @@ class TestPoints:
     def test_single_members_have_no_interval(self, tmp_path):
         table = [point(1.0, lr=0.1) | {"low": None, "high": None, "sd": None}]
         assert "interval" not in pictures.points(tmp_path, table).caption
+        assert "bars" not in pictures.points(tmp_path, table).caption
+
+    def test_few_members_have_a_deviation(self, tmp_path):
+        few = point(1.0, lr=0.1) | {"low": None, "high": None, "sd": 0.2}
+        caption = pictures.points(tmp_path, [few]).caption
+        assert caption.endswith("bars of few members one standard deviation to either side.")
+        both = pictures.points(tmp_path, [few, point(2.0, lr=0.3)]).caption
+        assert "bars their 95 % bootstrap intervals, of few members one standard deviation" in both
 
     @pytest.mark.parametrize("table", [[], [point(None, lr=1.0)]])
     def test_nothing_to_draw(self, tmp_path, table):

@@ -863,3 +863,15 @@ def test_importing_report_loads_neither_jax_nor_matplotlib():
         "sys.exit(bool({'jax', 'matplotlib', 'flax', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program, str(HOUSE.parent)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("best", "passed", "said"),
+    [
+        (1.0, True, "The best beta, 1, lies between others that were tried."),
+        (4.0, False, "The best beta, 4, is the largest that was tried: try larger ones too."),
+        (0.5, False, "The best beta, 0.5, is the smallest that was tried: try smaller ones too."),
+    ],
+)
+def test_whether_the_best_lies_at_the_end_of_what_was_tried(best, passed, said):
+    assert checks.inside("beta", best, [0.5, 1.0, 1.0, 4.0]) == checks.Check("range of beta", passed, said)

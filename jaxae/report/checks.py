@@ -20,6 +20,7 @@ __all__ = [
     "diverged",
     "generalisation_gap",
     "improved",
+    "inside",
     "silent_units",
     "skipped",
     "within",
@@ -288,6 +289,26 @@ def diverged(statuses: Sequence[str]) -> Check:
         f"({'member' if len(lost) == 1 else 'members'} {listed(lost)}); the others are untouched by it, but settings "
         f"near those are fragile: {advice}.",
     )
+
+
+def inside(name: str, best: float, tried: Sequence[float]) -> Check:
+    """Return whether the best value of a hyperparameter lies between others that were tried.
+
+    Args:
+        name: of the hyperparameter.
+        best: its value in the best member.
+        tried: all its values, numbers.
+
+    Examples:
+        >>> inside("beta", 4.0, [0.5, 1.0, 4.0]).passed, inside("beta", 1.0, [0.5, 1.0, 4.0]).passed
+        (False, True)
+    """
+    title = f"range of {name}"
+    low, high = min(tried), max(tried)
+    if low < best < high:
+        return Check(title, True, f"The best {name}, {best:g}, lies between others that were tried.")
+    side, other = ("largest", "larger") if best == high else ("smallest", "smaller")
+    return Check(title, False, f"The best {name}, {best:g}, is the {side} that was tried: try {other} ones too.")
 
 
 def skipped(statuses: Sequence[str]) -> Check:

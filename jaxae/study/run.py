@@ -354,6 +354,14 @@ def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]]
     statuses = [member["status"] for member in table]
     if count > 1:
         found.append(report.checks.diverged(statuses))
+    if asked.points is None and asked.search is None:
+        tried = {name: [member["hparams"][name] for member in table] for name in swept}
+        found += [
+            report.checks.inside(name, values[best], values)
+            for name, values in tried.items()
+            # Of two values the best is always the one or the other end; widths have no order.
+            if len(set(values)) > 2 and not isinstance(values[best], str)
+        ]
     if any(name.endswith("skipped") for name in history):
         found.append(report.checks.skipped(statuses))
     write_json(

@@ -77,7 +77,9 @@ def points(
     with canvas(folder, name, height=0.8 + 0.24 * len(drawn)) as figure:
         axes = figure.add_subplot()
         height = np.arange(len(drawn))
-        mean, _, low, high = values[drawn].T
+        mean, sd, low, high = values[drawn].T
+        sure = np.isfinite(low)
+        low, high = np.where(sure, low, mean - sd), np.where(sure, high, mean + sd)
         axes.hlines(height, low, high, color=PALETTE[0], lw=4, alpha=0.35)
         axes.plot(mean, height, "o", color=PALETTE[0], ms=5)
         axes.set_yticks(height, labels)
@@ -88,7 +90,10 @@ def points(
             logarithmic(axes, "x")
     if caption is None:
         caption = "Dots are means over the members of a point"
-        caption += ", bars their 95 % bootstrap intervals." if np.isfinite(values[drawn, 2]).any() else "."
+        spread, interval = np.isfinite(values[drawn, 1:3]).T
+        bars = ["their 95 % bootstrap intervals"] * bool(interval.any())
+        bars += ["of few members one standard deviation to either side"] * bool((spread & ~interval).any())
+        caption += f", bars {', '.join(bars)}." if bars else "."
         if len(table) > len(drawn):
             caption += f" The best {number(len(drawn))} of {plural(len(table), 'point')}."
     return Picture(f"{name}.png", title, caption)
