@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from jaxae.estimators import AutoencoderDetector, SeriesDetector
 
@@ -99,13 +100,12 @@ def test_strides_and_thresholds():
     ("parameters", "said"),
     [
         ({"length": 1}, "length is 1"),
-        ({"length": 200}, "the series has 1200 points, but must have at least 1600, 8 windows"),
+        ({"length": 400}, r"the series has 1200 points \(n_samples = 1200\), but must have at least 1600, 4 windows"),
         ({"stride": 17}, "stride is 17"),
         ({"stride": 2, "combine": "last"}, "stride is 2, but must be 1 for combine"),
         ({"combine": "most"}, "combine is 'most'"),
         ({"gap": -1}, "gap is -1"),
         ({"rate": 1.5}, "rate is 1.5"),
-        ({"rate": 0.001}, "300 reference scores cannot hold a false alarm rate of 0.001"),
     ],
 )
 def test_what_is_refused(parameters, said):
@@ -113,8 +113,27 @@ def test_what_is_refused(parameters, said):
         SeriesDetector(**({"detector": SHORT, "length": 16} | parameters)).fit(series(0))
 
 
+def test_a_series_too_short_for_its_rate():
+    with pytest.warns(
+        UserWarning, match=r"300 held-out rows cannot hold a false alarm rate of 0.001.*at least 3996 rows"
+    ):
+        detector = SeriesDetector(SHORT, length=16, rate=0.001).fit(series(0))
+    assert detector.threshold_ == detector.calibration_scores_.max()
+
+
+# Points depend on those around them, and a single point is no window.
+OF_ROWS = {"check_methods_sample_order_invariance", "check_methods_subset_invariance"}
+
+
+@parametrize_with_checks([SeriesDetector(AutoencoderDetector(steps=20, members=2, widths=(8, 8)), length=2, rate=0.3)])
+@pytest.mark.filterwarnings("ignore:.*held-out rows cannot hold")
+def test_the_checks_of_scikit_learn_that_are_not_about_single_rows(estimator, check):
+    if check.func.__name__ not in OF_ROWS:
+        check(estimator)
+
+
 def test_series_that_are_refused(fitted):
-    with pytest.raises(ValueError, match="the series has 15 points, but a window has 16"):
+    with pytest.raises(ValueError, match=r"the series has 15 points \(n_samples = 15\), but a window has 16"):
         fitted.predict(series(0, 15))
     with pytest.raises(ValueError, match="NaN"):
         fitted.predict(np.full((30, 2), np.nan))

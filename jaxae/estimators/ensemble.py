@@ -16,7 +16,7 @@ from jaxae import checks, ensembles
 from jaxae.detection import conformal_threshold, p_values
 from jaxae.estimators.standardised import Standardised, seed
 
-__all__ = ["EnsembleDetector"]
+__all__ = ["EnsembleDetector", "held_out_threshold"]
 
 FOLDS = 4
 """One of so many parts of the rows is held out for the threshold."""
@@ -202,16 +202,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
             return _placed(self.contamination, scores)
         if self.contamination != "auto":
             return float(np.quantile(scores, 1 - float(self.contamination)))
-        if len(scores) < math.ceil(round(1 / self.rate - 1, 6)):
-            warnings.warn(
-                f"{len(scores)} held-out rows cannot hold a false alarm rate of {self.rate:g}: the threshold is the "
-                f"largest of their scores, at a rate of {1 / (len(scores) + 1):.2g}. Give at least "
-                f"{FOLDS * math.ceil(round(1 / self.rate - 1, 6))} rows, or a higher rate",
-                UserWarning,
-                stacklevel=3,
-            )
-            return float(scores.max())
-        return conformal_threshold(scores, self.rate)
+        return held_out_threshold(scores, self.rate, FOLDS)
 
     def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
         """Return what the members make of standardised rows; the mean of the values is the score."""
@@ -249,6 +240,26 @@ class EnsembleDetector(OutlierMixin, Standardised):
                 f'contamination is {given!r}, but must be "auto", a share of the rows in (0, 0.5], or an '
                 "object of pythresh"
             )
+
+
+def held_out_threshold(scores: np.ndarray, rate: float, folds: int) -> float:
+    """Return the conformal threshold of held-out scores, or with a warning the largest where they are too few.
+
+    Args:
+        scores: of one of so many folds.
+        rate: of false alarms.
+        folds: of the rows.
+    """
+    needed = math.ceil(round(1 / rate - 1, 6))
+    if len(scores) >= needed:
+        return conformal_threshold(scores, rate)
+    warnings.warn(
+        f"{len(scores)} held-out rows cannot hold a false alarm rate of {rate:g}: the threshold is the largest of "
+        f"their scores, at a rate of {1 / (len(scores) + 1):.2g}. Give at least {folds * needed} rows, or a higher rate",
+        UserWarning,
+        stacklevel=4,
+    )
+    return float(scores.max())
 
 
 def _placed(thresholder: Any, scores: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from jaxae import checks, windows
 from jaxae.detection import conformal_threshold, p_values
 from jaxae.estimators.detectors import AutoencoderDetector
+from jaxae.estimators.ensemble import held_out_threshold
 
 __all__ = ["SeriesDetector", "Stream"]
 
@@ -83,7 +84,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         """Train the detector of windows on the first three quarters of a series, and put the threshold by the last.
 
         Args:
-            X: (t, variables) points in their order, normal, finite; t at least eight windows.
+            X: (t, variables) points in their order, normal, finite; t at least four windows.
             y: not used.
 
         Raises:
@@ -92,10 +93,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         x = validate_data(self, X, dtype=np.float64)
         self._check()
         held = len(x) // HELD
-        if held < 2 * self.length:
+        if held < self.length:
             raise ValueError(
-                f"the series has {len(x)} points, but must have at least {2 * HELD * self.length}, {2 * HELD} windows: "
-                "give a longer one, or a smaller length"
+                f"the series has {len(x)} points (n_samples = {len(x)}), but must have at least {HELD * self.length}, "
+                f"{HELD} windows: give a longer one, or a smaller length"
             )
         detector = AutoencoderDetector() if self.detector is None else clone(self.detector)
         if "contamination" in detector.get_params() and detector.contamination == "auto":
@@ -104,7 +105,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         rows, _ = self._cut(x[:-held])
         self.detector_ = detector.fit(rows)
         self.calibration_scores_ = self._points(x[-held:])[1]
-        return self.set_threshold(conformal_threshold(self.calibration_scores_, self.rate))
+        return self.set_threshold(held_out_threshold(self.calibration_scores_, self.rate, HELD))
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return minus the scores of the points X (t, variables) of one series: (t,), the higher the more usual."""
@@ -165,7 +166,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         x = validate_data(self, X, dtype=np.float64, reset=False)
         if len(x) < self.length:
-            raise ValueError(f"the series has {len(x)} points, but a window has {self.length}: give at least as many")
+            raise ValueError(
+                f"the series has {len(x)} points (n_samples = {len(x)}), but a window has {self.length}: give at least "
+                "as many"
+            )
         return x
 
     def _cut(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
