@@ -255,7 +255,8 @@ def held_out_threshold(scores: np.ndarray, rate: float, folds: int) -> float:
         return conformal_threshold(scores, rate)
     warnings.warn(
         f"{len(scores)} held-out rows cannot hold a false alarm rate of {rate:g}: the threshold is the largest of "
-        f"their scores, at a rate of {1 / (len(scores) + 1):.2g}. Give at least {folds * needed} rows, or a higher rate",
+        f"their scores, at a rate of {1 / (len(scores) + 1):.2g}. Give at least {folds * needed} rows, or a higher "
+        "rate",
         UserWarning,
         stacklevel=4,
     )
