@@ -1,7 +1,7 @@
 """Anomaly detection: a score, larger for stranger examples, and a threshold from examples held to be normal."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jaxae import checks
 from jaxae.types import Array
 
-__all__ = ["Detector", "calibrate", "conformal_threshold", "p_values", "tail_threshold"]
+__all__ = ["Detector", "calibrate", "conformal_threshold", "cross_p_values", "p_values", "tail_threshold"]
 
 LEAST_EXCESSES = 20
 """Scores that a tail is fitted to, at least."""
@@ -139,6 +139,44 @@ def p_values(scores: Any, reference: Any) -> np.ndarray:
         raise ValueError(f"scores must be (n,) finite numbers; got shape {values.shape}")
     below = np.searchsorted(ordered, values, side="left")
     return (1 + len(ordered) - below) / (len(ordered) + 1)
+
+
+def cross_p_values(scores: Any, references: Sequence[Any]) -> np.ndarray:
+    """Return how likely a normal example would score at least so high, by models that each left out a fold of them.
+
+    (1 + Σₖ #{referenceₖⱼ ≥ scoreₖᵢ}) / (m + 1), where model k has scored the examples that it was not trained on and
+    the new ones, and m is the number of all. All examples train and calibrate; for new normal ones the p-value is at
+    most any rate with a probability of at most twice that, and in practice about that.
+
+    Args:
+        scores: (k, n) finite, of the n examples by every model.
+        references: k vectors of finite scores: of each model, the scores of the fold that it left out.
+
+    Returns:
+        (n,) in [1/(m + 1), 1].
+
+    Raises:
+        ValueError: if scores are not (k, n) finite numbers, or there are not as many references.
+
+    Examples:
+        >>> cross_p_values([[2.5, 9.0], [2.5, 9.0]], [[1.0, 2.0], [3.0]]).tolist()
+        [0.5, 0.25]
+
+    References:
+        Vovk, Cross-conformal predictors, 2015; Barber et al., Predictive inference with the jackknife+, 2021.
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all() or len(values) != len(references):
+        raise ValueError(
+            f"scores must be (k, n) finite numbers, one row for each of the {len(references)} references; got shape "
+            f"{values.shape}"
+        )
+    kept = [_reference(reference) for reference in references]
+    above = [
+        len(reference) - np.searchsorted(np.sort(reference), own, side="left")
+        for own, reference in zip(values, kept, strict=True)
+    ]
+    return (1 + np.sum(above, axis=0)) / (sum(map(len, kept)) + 1)
 
 
 def tail_threshold(reference: Any, rate: float, *, tail: float = 0.1) -> float:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxae.detection import Detector, calibrate, conformal_threshold, p_values, tail_threshold
+from jaxae.detection import Detector, calibrate, conformal_threshold, cross_p_values, p_values, tail_threshold
 
 
 def itself(x):
@@ -195,3 +195,39 @@ def test_the_tail_moves_with_the_scores(rng):
 def test_tails_that_are_refused(scores, how, said):
     with pytest.raises(ValueError, match=said):
         tail_threshold(scores, **how)
+
+
+def test_cross_p_values_by_hand():
+    found = cross_p_values([[1.5, 0.0], [3.0, 9.0]], [[1.0, 2.0, 3.0], [3.0]])
+    # Of the first: 2 of three are at least 1.5, and 1 of one at least 3; of the second all three, and none.
+    np.testing.assert_array_equal(found, [4 / 5, 4 / 5])
+    alone = cross_p_values([[2.5]], [[1.0, 2.0, 3.0]])
+    np.testing.assert_array_equal(alone, p_values([2.5], [1.0, 2.0, 3.0]))
+
+
+def test_cross_p_values_are_at_most_twice_as_often_small():
+    """Models are means: each fold is scored by the distance from the mean of the others."""
+    rng = np.random.default_rng(0)
+    small = []
+    for _ in range(2000):
+        x, new = rng.normal(size=20), rng.normal()
+        folds = np.arange(20) % 4
+        centres = [x[folds != k].mean() for k in range(4)]
+        references = [np.abs(x[folds == k] - centres[k]) for k in range(4)]
+        scores = [[abs(new - centre)] for centre in centres]
+        small.append(cross_p_values(scores, references)[0] <= 0.1)
+    assert 0.05 < np.mean(small) < 0.13
+
+
+@pytest.mark.parametrize(
+    ("scores", "references", "said"),
+    [
+        ([1.0, 2.0], [[1.0], [2.0]], r"scores must be \(k, n\) finite numbers"),
+        ([[1.0]], [[1.0], [2.0]], "one row for each of the 2 references"),
+        ([[np.nan]], [[1.0]], "finite"),
+        ([[1.0]], [[]], "reference must be"),
+    ],
+)
+def test_cross_p_values_that_are_refused(scores, references, said):
+    with pytest.raises(ValueError, match=said):
+        cross_p_values(scores, references)

@@ -181,7 +181,7 @@ def test_errors_are_those_of_the_model(x):
 
 @pytest.mark.parametrize("prior", [False, True])
 def test_nats_are_those_of_the_likelihood(x, prior):
-    family = dataclasses.replace(CODED, prior=prior, draws=400)
+    family = dataclasses.replace(CODED, prior=prior, draws=100)
     variables = fit(padded(x, 64), family=family)[0]
     found = score(family, variables, x, entries=True)
     alone = jax.tree.map(lambda leaf: np.asarray(leaf[0]), variables)
@@ -189,14 +189,14 @@ def test_nats_are_those_of_the_likelihood(x, prior):
     posterior = bound.encode(padded(x, 64).x)
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(400):
+    for _ in range(100):
         z = posterior.mean + np.exp(0.5 * posterior.logvar) * np.float32(rng.normal(size=posterior.mean.shape))
         made = bound.decode(z)
         scale = np.exp(0.5 * np.asarray(made.logvar))
         draws.append(-scipy.stats.norm.logpdf(padded(x, 64).x, made.mean, scale)[: len(x), :5].sum(1))
     expected = np.mean(draws, 0) + prior * np.asarray(posterior.kl())[: len(x)]
-    # Two means of 400 draws.
-    np.testing.assert_allclose(found.values[0], expected, atol=6 * np.max(np.std(draws, 0)) * np.sqrt(2 / 400))
+    # Two means of 100 draws.
+    np.testing.assert_allclose(found.values[0], expected, atol=6 * np.max(np.std(draws, 0)) * np.sqrt(2 / 100))
     np.testing.assert_allclose(found.entries.sum(1), found.values.sum(0), rtol=1e-4)
 
 

@@ -4,6 +4,7 @@ import pickle
 import re
 import warnings
 
+import jax
 import numpy as np
 import pandas
 import pytest
@@ -135,6 +136,34 @@ def test_false_alarms_on_new_rows_are_as_often_as_asked():
         found.append((detector.predict(rng.normal(size=(500, 3))) == -1).mean())
     # 99 calibration rows: the share of a fit is Beta(10, 90) with a deviation of .03, their mean's is .0067.
     assert abs(np.mean(found) - 0.1) < 4 * np.sqrt(0.09 / 100 / 20 + 0.09 / 500 / 20)
+
+
+def test_every_row_trains_and_calibrates():
+    rng = np.random.default_rng(7)
+    found, small = [], []
+    for seed in range(12):
+        detector = AutoencoderDetector(**SHORT | {"members": 4}, contamination="cross", rate=0.1, random_state=seed)
+        detector.fit(rng.normal(size=(80, 3)))
+        assert len(detector.calibration_scores_) == 80 and set(detector.calibration_folds_) == {0, 1, 2, 3}
+        new = rng.normal(size=(300, 3))
+        found.append((detector.predict(new) == -1).mean())
+        small.append((detector.p_values(new) <= 0.1).mean())
+    # The share of one fit has a deviation of .03.
+    assert 0.05 < np.mean(found) < 0.14 and 0.05 < np.mean(small) < 0.14
+    moved = detector.recalibrate(new + 1)
+    np.testing.assert_array_equal(moved.p_values(new) <= 0.1, moved.predict(new) == -1)
+
+
+def test_rows_are_calibrated_by_the_members_that_left_them_out(x):
+    detector = AutoencoderDetector(**SHORT | {"members": 4}, contamination="cross").fit(x)
+    for row in (0, 7, 100):
+        own = clone(detector).set_params(members=4)
+        own.__dict__ |= detector.__dict__
+        # Of four members one left it out: with that one's weight alone, its score is what calibrates.
+        member = detector.calibration_folds_[row]
+        own.variables_ = jax.tree.map(lambda leaf, member=member: leaf[[member]], detector.variables_)
+        own.member_scale_ = detector.member_scale_[[member]]
+        np.testing.assert_allclose(-own.score_samples(x[[row]]), detector.calibration_scores_[row], rtol=1e-5)
 
 
 def test_p_values_agree_with_the_alarms(fitted, x):
@@ -327,9 +356,10 @@ def test_fewer_rows_than_a_batch():
         ({"rate": 5}, "rate is 5.*write 0.05 for 5 %"),
         (
             {"contamination": 0.7},
-            r"contamination is 0.7, but must be \"auto\", a share of the rows in \(0, 0.5\], or an",
+            r"contamination is 0.7, but must be \"auto\", \"cross\", a share of the rows in \(0, 0.5\]",
         ),
         ({"contamination": "half"}, "contamination is 'half'"),
+        ({"contamination": "cross"}, 'members is 2, but contamination="cross" needs at least one for each of 4 folds'),
         ({"widths": ()}, "widths is \\(\\)"),
         ({"widths": 64}, "widths is 64"),
         ({"widths": (0,)}, "width is 0"),

@@ -29,7 +29,7 @@ SHORT = {"steps": 20, "widths": (8,)}
 DETECTORS = [
     AutoencoderDetector(**SHORT, members=2, noise=(0.1, 1.0)),
     VariationalDetector(**SHORT, members=2),
-    SparseDetector(steps=20, members=2),
+    SparseDetector(steps=20, members=4, contamination="cross"),
     DeepSVDD(**SHORT, members=2, random_state=np.random.RandomState(0)),
 ]
 CODERS = [Autoencoder(**SHORT), SparseAutoencoder(steps=20), VariationalAutoencoder(**SHORT), Denoiser(**SHORT)]
@@ -102,6 +102,8 @@ CHANGES = {
     "names": lambda config, arrays: config.update(names=["a"]),
     "classes": lambda config, arrays: config.update(classes=["a", "b"]),
     "an inner one": lambda config, arrays: config.update(inner={"class": "DeepSVDD"}),
+    "folds": lambda config, arrays: arrays.update(calibration_folds_=np.full(50, 4, np.int32)),
+    "fewer folds": lambda config, arrays: arrays.update(calibration_folds_=np.zeros(3, np.int32)),
     "no scale": lambda config, arrays: arrays.pop("scale_"),
     "another scale": lambda config, arrays: arrays.update(scale_=np.ones(5)),
     "whole numbers": lambda config, arrays: arrays.update(scale_=np.ones(4, int)),

@@ -34,11 +34,13 @@ class AutoencoderDetector(EnsembleDetector):
         batch_size: rows of a step, drawn with replacement: there may be fewer.
         learning_rate: of Adam at the first step; it falls to 0.
         trim: share of a batch that a step leaves out.
-        contamination: "auto" puts the threshold where new normal rows exceed it at `rate`; a number in (0, 0.5] is the
-            share of the training rows that are to be outliers; an object of pythresh says which of them are.
-        rate: of false alarms on new normal rows, where contamination is "auto". A quarter of the rows is not trained on
-            but calibrates the threshold, which holds for any data whose normal rows, old and new, are alike and in no
-            order (split conformal); it needs 4/rate rows.
+        contamination: "auto" and "cross" put the threshold where new normal rows exceed it at `rate`; a number in
+            (0, 0.5] is the share of the training rows that are to be outliers; an object of pythresh says which are.
+        rate: of false alarms on new normal rows. For "auto" a quarter of the rows is not trained on but calibrates the
+            threshold, which holds for any data whose normal rows, old and new, are alike and in no order (split
+            conformal); it needs 4/rate rows. For "cross" every member leaves out a quarter of its own, and every row
+            calibrates by the members that left it out (cross-conformal): for few rows, of which no quarter is to spare;
+            what is guaranteed is twice the rate, of `p_values`.
         random_state: seed, or `numpy.random.RandomState`. The same one gives the same bits; None draws a new one.
 
     Attributes:
@@ -46,6 +48,7 @@ class AutoencoderDetector(EnsembleDetector):
         offset_: minus `threshold_`, as scikit-learn has it.
         threshold_: of the score.
         calibration_scores_: (m,) of the rows that the threshold is taken from.
+        calibration_folds_: (m,) the fold that each is in, where contamination is "cross"; else none.
         loss_curve_: (members, 50) mean loss of every member over equal parts of the training.
         mean_, scale_: (columns,) by which rows are standardised; the scale of a constant column is 1.
         member_scale_: (members,) the median error of each.

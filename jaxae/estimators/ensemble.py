@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxae import checks, ensembles
-from jaxae.detection import conformal_threshold, p_values
+from jaxae.detection import conformal_threshold, cross_p_values, p_values
 from jaxae.estimators.standardised import Standardised, seed
 
 __all__ = ["EnsembleDetector", "held_out_threshold"]
@@ -75,21 +75,27 @@ class EnsembleDetector(OutlierMixin, Standardised):
         self.seed_ = seed(self.random_state)
         x = self._drawn(x)
         order_key, key, _ = self._keys()
-        split = self.contamination == "auto"
+        split, cross = (isinstance(self.contamination, str) and self.contamination == how for how in ("auto", "cross"))
         # What is held out must not be seen by anything that makes the score, its scaling included.
         order, fold = ensembles.shuffled(order_key, len(x), FOLDS)
         held = (fold == 0) & split
         self._measure(x[~held])
         rows = self._standardised(x)
-        left_out, resampled = np.full(self.members, 0 if split else -1), np.full(self.members, self.bootstrap)
+        left_out = np.arange(self.members) % FOLDS if cross else np.full(self.members, 0 if split else -1)
+        resampled = np.full(self.members, self.bootstrap)
         members = ensembles.Members(noise, left_out, resampled)
         self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
         self.member_scale_ = np.ones(self.members)
-        values = self._scored(rows).values
+        values = self._scored(rows).values.astype(np.float64)
+        seen = left_out[:, None] != fold[None]
         if family.relative:
-            self.member_scale_ = np.median(values[:, ~held], 1).astype(np.float64) + LEAST * rows.shape[1]
+            medians = np.nanmedian(np.where(seen, values, np.nan), 1)
+            self.member_scale_ = medians + LEAST * rows.shape[1]
+        values /= self.member_scale_[:, None]
+        self.calibration_folds_ = fold.astype(np.int32) if cross else np.zeros(0, np.int32)
         calibrating = held if split else np.ones(len(x), bool)
-        self.calibration_scores_ = (values[:, calibrating] / self.member_scale_[:, None]).mean(0)
+        # Across, a row is scored by the members that have not seen it.
+        self.calibration_scores_ = values.mean(0, where=~seen) if cross else values[:, calibrating].mean(0)
         if self._reconstructs:
             apart = rows[calibrating] - self._made(self._scored(rows[calibrating], entries=True))
             self.residual_scale_ = (np.sqrt((apart**2).mean(0)) + LEAST) * self.scale_
@@ -111,8 +117,15 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """Return how likely a normal row scores at least so high, (n,), from the calibration scores.
 
         Where contamination is "auto" these are conformal p-values: of new normal rows at most a share p has at most p.
+        Where it is "cross" they are cross-conformal: at most twice that share, and about that in practice.
         """
-        return p_values(-self.score_samples(X), self.calibration_scores_)
+        if not len(self.calibration_folds_):
+            return p_values(-self.score_samples(X), self.calibration_scores_)
+        values, left_out = self._scored(self._rows(X)).values, np.arange(self.members) % FOLDS
+        # Of fewer rows than folds some folds are empty.
+        folds = np.unique(self.calibration_folds_)
+        own = [values[left_out == k].mean(0) for k in folds]
+        return cross_p_values(own, [self.calibration_scores_[self.calibration_folds_ == k] for k in folds])
 
     def uncertainty(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the standard deviation of the members' scores, (n,): how far they disagree about a row."""
@@ -189,7 +202,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """
         scores = -self.score_samples(X)
         threshold = conformal_threshold(scores, self.rate if rate is None else rate)
-        self.calibration_scores_ = scores
+        self.calibration_scores_, self.calibration_folds_ = scores, np.zeros(0, np.int32)
         return self.set_threshold(threshold)
 
     def _noise(self) -> np.ndarray:
@@ -200,9 +213,9 @@ class EnsembleDetector(OutlierMixin, Standardised):
         scores = self.calibration_scores_
         if hasattr(self.contamination, "eval"):
             return _placed(self.contamination, scores)
-        if self.contamination != "auto":
+        if not isinstance(self.contamination, str):
             return float(np.quantile(scores, 1 - float(self.contamination)))
-        return held_out_threshold(scores, self.rate, FOLDS)
+        return held_out_threshold(scores, self.rate, FOLDS if self.contamination == "auto" else 1)
 
     def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
         """Return what the members make of standardised rows; the mean of the values is the score."""
@@ -224,7 +237,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         columns, members = self.n_features_in_, self.members
         own = {"residual_scale_": (columns,)} if self._reconstructs else {}
         scores = {"member_scale_": (members,), "calibration_scores_": (None,), "loss_curve_": (members, None)}
-        return {**super()._shapes(), **scores, **own}
+        return {**super()._shapes(), **scores, **own, "calibration_folds_": (None,)}
 
     def _check(self) -> None:
         super()._check()
@@ -234,11 +247,15 @@ class EnsembleDetector(OutlierMixin, Standardised):
         checks.fraction("trim", self.trim)
         checks.fraction("rate", self.rate, open_ends=True)
         given = self.contamination
-        known = given == "auto" if isinstance(given, str) else hasattr(given, "eval")
+        known = given in ("auto", "cross") if isinstance(given, str) else hasattr(given, "eval")
         if not known and not (isinstance(given, float) and 0 < given <= 0.5):
             raise ValueError(
-                f'contamination is {given!r}, but must be "auto", a share of the rows in (0, 0.5], or an '
-                "object of pythresh"
+                f'contamination is {given!r}, but must be "auto", "cross", a share of the rows in (0, 0.5], or '
+                "an object of pythresh"
+            )
+        if isinstance(given, str) and given == "cross" and self.members < FOLDS:
+            raise ValueError(
+                f'members is {self.members}, but contamination="cross" needs at least one for each of {FOLDS} folds'
             )
 
 

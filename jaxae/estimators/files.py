@@ -17,6 +17,7 @@ from jaxae.checkpoint.tensors import HEADER_LIMIT, LIMIT, check_finite, named, r
 from jaxae.checkpoint.trees import flat, nested, under
 from jaxae.estimators.coders import Autoencoder, Denoiser, SparseAutoencoder, VariationalAutoencoder
 from jaxae.estimators.detectors import AutoencoderDetector, DeepSVDD, SparseDetector, VariationalDetector
+from jaxae.estimators.ensemble import FOLDS as MOST_FOLDS
 from jaxae.estimators.generators import ConditionalGenerator
 from jaxae.estimators.series import SeriesDetector
 
@@ -41,6 +42,7 @@ CLASSES: dict[str, Any] = {
 }
 MOST = 2**20
 """Columns of a table."""
+FOLDS = "calibration_folds_"
 TOLD = ("class", "parameters", "numbers", "names", "classes", "inner")
 """What is told of an estimator."""
 INNER = "detector_"
@@ -185,13 +187,19 @@ def _built(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         raise ValueError(f"it must hold {', '.join(sorted(shapes.keys() | whole))}")
     for name, shape in shapes.items():
         leaf = own[name]
+        wanted_kind, words = ("i", "whole numbers") if name == FOLDS else ("f", "floats")
         if (
-            leaf.dtype.kind != "f"
+            leaf.dtype.kind != wanted_kind
             or len(leaf.shape) != len(shape)
             or any(wanted not in (None, found) for wanted, found in zip(shape, leaf.shape, strict=True))
         ):
-            raise ValueError(f"{name} is {leaf.dtype} {leaf.shape}, but must be floats of shape {shape}")
+            raise ValueError(f"{name} is {leaf.dtype} {leaf.shape}, but must be {words} of shape {shape}")
         setattr(estimator, name, leaf)
+    folds = own.get(FOLDS, np.zeros(0, int))
+    if len(folds) and (
+        len(folds) != len(own["calibration_scores_"]) or not 0 <= folds.min() <= folds.max() < MOST_FOLDS
+    ):
+        raise ValueError(f"{FOLDS} are not those of the calibration scores")
     return estimator
 
 

@@ -115,6 +115,7 @@ class Ensemble(NamedTuple):
         detector.member_scale_, detector.residual_scale_ = scales["member"], scales["residual"]
         # It is asked for scores alone: alarms are calibrated by the folder's own rows.
         detector.calibration_scores_, detector.offset_ = scales["member"], 0.0
+        detector.calibration_folds_ = scales["member"][:0].astype(int)
         return detector
 
 
