@@ -81,7 +81,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         held = (fold == 0) & split
         self._measure(x[~held])
         rows = self._standardised(x)
-        left_out = np.arange(self.members) % FOLDS if cross else np.full(self.members, 0 if split else -1)
+        left_out = self._across() if cross else np.full(self.members, 0 if split else -1)
         resampled = np.full(self.members, self.bootstrap)
         members = ensembles.Members(noise, left_out, resampled)
         self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
@@ -121,7 +121,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """
         if not len(self.calibration_folds_):
             return p_values(-self.score_samples(X), self.calibration_scores_)
-        values, left_out = self._scored(self._rows(X)).values, np.arange(self.members) % FOLDS
+        values, left_out = self._scored(self._rows(X)).values, self._across()
         # Of fewer rows than folds some folds are empty.
         folds = np.unique(self.calibration_folds_)
         own = [values[left_out == k].mean(0) for k in folds]
@@ -208,6 +208,11 @@ class EnsembleDetector(OutlierMixin, Standardised):
     def _noise(self) -> np.ndarray:
         """Return the noise of every member."""
         return np.zeros(self.members)
+
+    def _across(self) -> np.ndarray:
+        """Return the fold that every member leaves out where all do; those of one fold differ in their noise."""
+        number = np.arange(self.members)
+        return (number + number // FOLDS) % FOLDS
 
     def _threshold(self) -> float:
         scores = self.calibration_scores_
