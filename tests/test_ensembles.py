@@ -39,7 +39,7 @@ def table(x, rows=64, columns=8):
 
 
 def fit(own, members=None, family=SMALL, key=0, **more):
-    members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1], [False] * 3)
+    members = members or Members([0.5, 0.0, 1.0], [-1, -1, -1], [False] * 3, [1.0, 0.5, 1.0])
     folds = more.pop("folds", 1)
     order, _ = shuffled(jax.random.key(100), int(own.n), folds)
     how = {"order": order, "folds": folds, "steps": 20, "learning_rate": 1e-2, "batch_size": 8, "trim": 0.1} | more
@@ -88,7 +88,7 @@ def test_rows_that_are_left_out_are_never_drawn(x):
     _, folds = shuffled(jax.random.key(100), len(x), 4)
     for fold in range(4):
         broken = np.where((folds == fold)[:, None], np.nan, x)
-        members = Members([0.5, 0.5], [fold, (fold + 1) % 4], [False, True])
+        members = Members([0.5, 0.5], [fold, (fold + 1) % 4], [False, True], [1.0, 1.0])
         losses = fit(table(broken), members, folds=4)[1]
         assert np.isfinite(losses[0]).all() and not np.isfinite(losses[1]).all()
 
@@ -98,7 +98,7 @@ def test_every_row_that_is_not_left_out_is_drawn(x):
     for row in range(len(x)):
         broken = x.copy()
         broken[row] = np.nan
-        seen[row] = not np.isfinite(fit(table(broken), Members([0.0], [-1], [False]), steps=60)[1]).all()
+        seen[row] = not np.isfinite(fit(table(broken), Members([0.0], [-1], [False], [1.0]), steps=60)[1]).all()
     assert seen.all()
 
 
@@ -110,7 +110,7 @@ def test_a_bootstrap_sample_is_the_same_throughout(x):
         for row in range(len(x)):
             broken = x.copy()
             broken[row] = np.nan
-            members = Members([0.0, 0.0], [-1, -1], [True, True])
+            members = Members([0.0, 0.0], [-1, -1], [True, True], [1.0, 1.0])
             found[:, row] = ~np.isfinite(fit(table(broken), members, steps=steps)[1]).all(1)
         seen.append(found)
     np.testing.assert_array_equal(*seen)
@@ -127,12 +127,29 @@ def test_folds_share_the_rows(n, folds):
     assert (np.diff(fold[order[:n]]) >= 0).all()
 
 
+def test_a_member_of_fewer_units_keeps_to_them(x):
+    """Units that it has not are dead from the beginning to the end; those that it has learn."""
+    members = Members([0.5, 0.5], [-1, -1], [False, False], [1.0, 0.4])
+    begun, ended = (fit(table(x), members, steps=steps)[0]["params"] for steps in (0, 40))
+    for layer, after, left in (("encoder/Dense_0", "encoder/Dense_1", 3), ("decoder/Dense_0", "decoder/Dense_1", 3)):
+        own, nxt = ((ended[part][name]["kernel"][1]) for part, name in (one.split("/") for one in (layer, after)))
+        assert not np.asarray(own)[:, left:].any() and not np.asarray(nxt)[left:].any()
+        part, name = layer.split("/")
+        assert (np.asarray(own)[:5, :left] != np.asarray(begun[part][name]["kernel"][1])[:5, :left]).all()
+        assert not np.asarray(ended[part][name]["bias"][1])[left:].any()
+    # As if it had been made so: the layer after has a variance of one over so many inputs.
+    wide = Autoencoding((400, 400), nn.relu)
+    many = Members([0.0, 0.0], [-1, -1], [False, False], [1.0, 0.25])
+    kernel = fit(table(x), many, family=wide, steps=0)[0]["params"]["decoder"]["Dense_0"]["kernel"]
+    np.testing.assert_allclose([np.var(kernel[0]), np.var(kernel[1][:100, :100])], [1 / 400, 1 / 100], rtol=0.05)
+
+
 def test_a_member_does_not_depend_on_the_others(x):
     keys = jax.random.split(jax.random.key(0), 3)
     order, _ = shuffled(jax.random.key(100), len(x), 1)
     together = fit(table(x))[0]
     held = programs.Held(table(x), order[:64], np.int32(1), np.int32(20), np.float32(1e-2))
-    own = Members(np.float32([0.0]), np.int32([-1]), np.array([False]))
+    own = Members(np.float32([0.0]), np.int32([-1]), np.array([False]), np.float32([1.0]))
     alone, _ = programs._program(SMALL, 8, 0.1)((keys[1:2], own), held)
     for one, leaf in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
         np.testing.assert_allclose(one[0], leaf[1], rtol=1e-4, atol=1e-6)

@@ -365,6 +365,9 @@ def test_fewer_rows_than_a_batch():
         ({"widths": (0,)}, "width is 0"),
         ({"noise": -0.1}, "noise is -0.1"),
         ({"noise": ()}, "noise is \\(\\)"),
+        ({"shares": 0.0}, "shares is 0"),
+        ({"shares": (0.5, 1.5)}, "shares is 1.5"),
+        ({"shares": ()}, "shares is \\(\\), but must be one number or several in"),
         ({"learning_rate": 1e30}, "members 0, 1 diverged with learning_rate=1e\\+30: give a lower one"),
     ],
 )

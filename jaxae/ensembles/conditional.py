@@ -47,7 +47,7 @@ class Conditional:
         back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=by_columns)
         return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
 
-    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+    def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
         """Return the variables with which training on a table begins."""
 
         def once(model: Any, x: Array) -> Normal:

@@ -4,6 +4,7 @@ Members of a family are compared as values: two of the same class and fields sha
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,8 +40,11 @@ class Family(Protocol):
     def model(self, columns: int) -> Any:
         """Return the model of tables that are padded to so many columns."""
 
-    def begin(self, model: Any, key: Key, table: Table) -> Variables:
-        """Return the variables with which training on a table begins."""
+    def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
+        """Return the variables with which training on a table begins, with a share () of the hidden units in use.
+
+        A family that cannot do with fewer takes no notice of the share.
+        """
 
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the loss of the columns where mask (columns,) is 1, not 0, at a level of noise."""
@@ -71,6 +75,10 @@ def widened(variables: Variables, table: Table) -> Variables:
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf * factor if tuple(entry.key for entry in path) == FIRST else leaf, variables
     )
+
+
+def _number(layer: str) -> int:
+    return int(layer.removeprefix("Dense_"))
 
 
 def by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -109,9 +117,26 @@ class Autoencoding:
             MLP((*self.widths[half:], columns), self.activation, kernel_init=by_columns),
         )
 
-    def begin(self, model: Any, key: Key, table: Table) -> Variables:
-        """Return the variables with which training on a table begins."""
-        return widened(model.init(key, table.x[:1]), table)
+    def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
+        """Return the variables with which training on a table begins, with a share () of the hidden units in use.
+
+        A unit whose weights are 0 on both sides has no gradient and stays so, if the activation of 0 is 0.
+        """
+        variables = widened(model.init(key, table.x[:1]), table)
+        params = variables["params"]
+        names = [(part, name) for part in ("encoder", "decoder") for name in sorted(params[part], key=_number)]
+        kernels = [params[part][name]["kernel"] for part, name in names]
+        for i, (before, after) in enumerate(itertools.pairwise(kernels)):
+            width = before.shape[1]
+            left = jnp.maximum(jnp.ceil(share * width), 1.0)
+            used = jnp.arange(width) < left
+            # The layer after it has so many inputs fewer.
+            kernels[i] = kernels[i] * used[None]
+            kernels[i + 1] = after * used[:, None] * jnp.sqrt(width / left)
+        thinned = {part: dict(params[part]) for part in ("encoder", "decoder")}
+        for (part, name), kernel in zip(names, kernels, strict=True):
+            thinned[part][name] = {**params[part][name], "kernel": kernel}
+        return {**variables, "params": thinned}
 
     def loss(self, mask: Array, noise: Array) -> Loss:
         """Return the mean squared error of the columns, after noise of so many standard deviations."""
@@ -170,7 +195,7 @@ class Variational:
         back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=by_columns)
         return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
 
-    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+    def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
         """Return the variables with which training on a table begins."""
         return widened(model.init(key, table.x[:1]), table)
 

@@ -32,11 +32,13 @@ class Members(NamedTuple):
         noise: that is added to the rows in training, in standard deviations of a column.
         fold: of the rows that the member is not trained on, or -1 for none.
         resampled: whether the member is trained on a bootstrap sample of the others, as many with replacement.
+        share: of the hidden units that the member has, in (0, 1].
     """
 
     noise: Any
     fold: Any
     resampled: Any
+    share: Any
 
 
 class Held(NamedTuple):
@@ -79,7 +81,7 @@ def _training(
     table = held.table
     model = family.model(table.x.shape[1])
     init_key, draw_key, step_key, sample_key = jax.random.split(key, 4)
-    variables = family.begin(model, init_key, table)
+    variables = family.begin(model, init_key, table, member.share)
 
     def rate(count: Array) -> Array:
         return -held.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * count / held.steps))
@@ -146,7 +148,7 @@ def trained(
     """
     checks.typed_key(key)
     own_keys = jax.random.split(key, len(members.noise))
-    own = Members(*map(np.asarray, members, (np.float32, np.int32, bool)))
+    own = Members(*map(np.asarray, members, (np.float32, np.int32, bool, np.float32)))
     held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
     run = _program(family, batch_size, trim)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
     variables, losses = run((own_keys, own), held)

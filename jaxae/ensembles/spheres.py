@@ -69,7 +69,7 @@ class Spheres:
         """Return the model of tables that are padded to so many columns."""
         return _Sphere(_Linear(self.widths, self.activation))
 
-    def begin(self, model: Any, key: Key, table: Table) -> Variables:
+    def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
         """Return the variables with which training on a table begins: the centre is the mean of the first outputs."""
         variables = widened(model.init(key, table.x[:1]), table)
         rows = jnp.arange(min(BEGIN, len(table.x)))

@@ -38,7 +38,7 @@ class _Single(TransformerMixin, Standardised):
         order_key, key, _ = self._keys()
         order, _ = ensembles.shuffled(order_key, len(x), 1)
         self._measure(x)
-        members = ensembles.Members([self._noise()], [-1], [False])
+        members = ensembles.Members([self._noise()], [-1], [False], [1.0])
         self._learn(self._standardised(x), members, key, order=order, folds=1, trim=0.0)
         self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
         self.loss_curve_ = self.loss_curve_[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class AutoencoderDetector(EnsembleDetector):
         noise: standard deviation of the noise in those of the columns: one number, or several that the members take in
             turn; 0 is a plain autoencoder, which needs narrow `widths`.
         widths: of the hidden layers, from the table to the code and back.
+        shares: of those units that members have, one number or several that they take in turn: (0.25, 0.5, 1.0) are
+            members of three widths.
         steps: of every member.
         batch_size: rows of a step, drawn with replacement: there may be fewer.
         learning_rate: of Adam at the first step; it falls to 0.
@@ -74,6 +76,7 @@ class AutoencoderDetector(EnsembleDetector):
         bootstrap: bool = False,
         noise: float | Sequence[float] = (0.3, 1.0, 3.0, 10.0),
         widths: Sequence[int] = (64, 64),
+        shares: float | Sequence[float] = 1.0,
         steps: int = 400,
         batch_size: int = 64,
         learning_rate: float = 5e-3,
@@ -95,16 +98,28 @@ class AutoencoderDetector(EnsembleDetector):
         )
         self.noise = noise
         self.widths = widths
+        self.shares = shares
 
     def _family(self) -> ensembles.Autoencoding:
         return ensembles.Autoencoding(checked_widths(self.widths))
 
     def _noise(self) -> np.ndarray:
-        levels = np.atleast_1d(np.asarray(self.noise, np.float64))
+        return self._in_turn("noise", self.noise, checks.not_negative, "one number or several: (0.3, 1.0)")
+
+    def _shares(self) -> np.ndarray:
+        def share(name: str, value: float) -> None:
+            checks.positive(name, value)
+            checks.fraction(name, value)
+
+        return self._in_turn("shares", self.shares, share, "one number or several in (0, 1]: (0.5, 1.0)")
+
+    def _in_turn(self, name: str, given: Any, check: Callable[[str, float], None], allowed: str) -> np.ndarray:
+        """Return what the members take in turn of one number or several, each of which is checked."""
+        levels = np.atleast_1d(np.asarray(given, np.float64))
         if levels.ndim != 1 or not len(levels):
-            raise ValueError(f"noise is {self.noise!r}, but must be one number or several: (0.3, 1.0)")
+            raise ValueError(f"{name} is {given!r}, but must be {allowed}")
         for level in levels:
-            checks.not_negative("noise", float(level))
+            check(name, float(level))
         return np.resize(levels, self.members)
 
 

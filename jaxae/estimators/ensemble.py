@@ -83,7 +83,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         rows = self._standardised(x)
         left_out = self._across() if cross else np.full(self.members, 0 if split else -1)
         resampled = np.full(self.members, self.bootstrap)
-        members = ensembles.Members(noise, left_out, resampled)
+        members = ensembles.Members(noise, left_out, resampled, self._shares())
         self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
         self.member_scale_ = np.ones(self.members)
         values = self._scored(rows).values.astype(np.float64)
@@ -208,6 +208,10 @@ class EnsembleDetector(OutlierMixin, Standardised):
     def _noise(self) -> np.ndarray:
         """Return the noise of every member."""
         return np.zeros(self.members)
+
+    def _shares(self) -> np.ndarray:
+        """Return the share of the hidden units that every member has."""
+        return np.ones(self.members)
 
     def _across(self) -> np.ndarray:
         """Return the fold that every member leaves out where all do; those of one fold differ in their noise."""

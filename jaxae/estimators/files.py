@@ -212,7 +212,7 @@ def _place_variables(estimator: Any, arrays: Mapping[str, np.ndarray]) -> None:
     family, many = estimator._family(), getattr(estimator, "members", None)
     table = ensembles.padded(np.zeros((1, estimator._columns)), 1)
     model = family.model(table.x.shape[1])
-    wanted = flat("variables_", jax.eval_shape(lambda key: family.begin(model, key, table), jax.random.key(0)))
+    wanted = flat("variables_", jax.eval_shape(lambda key: family.begin(model, key, table, 1.0), jax.random.key(0)))
     found = {name: arrays[name] for name in _variables(arrays)}
     for name in wanted.keys() | found.keys():
         shapes = [

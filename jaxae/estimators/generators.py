@@ -110,7 +110,7 @@ class ConditionalGenerator(Standardised):
         rows = np.concatenate([both[:, :conditions], self._standardised(both[:, conditions:])], axis=1)
         order_key, key, _ = self._keys()
         order, _ = ensembles.shuffled(order_key, len(rows), 1)
-        self._learn(rows, ensembles.Members([0.0], [-1], [False]), key, order=order, folds=1, trim=0.0)
+        self._learn(rows, ensembles.Members([0.0], [-1], [False], [1.0]), key, order=order, folds=1, trim=0.0)
         self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
         self.loss_curve_ = self.loss_curve_[0]
         return self
