@@ -13,9 +13,9 @@ from typing import Any
 from scipy.stats import binom
 
 from benchmarks import detection
-from benchmarks.detection.methods import RATES, available
+from benchmarks.detection.methods import METHODS, RATES, available
 from benchmarks.detection.protocols import PROTOCOLS
-from benchmarks.detection.results import keep
+from benchmarks.detection.results import keep, read
 from benchmarks.throughput import machine
 
 SEEDS = 5
@@ -73,7 +73,7 @@ def summary(found: dict[str, Any], steady: dict[str, Any] | None, warm: float | 
             "placed": len(placed),
             "of": len(found["rows"]),
             "rate": sum(row["false"][rate] for row in placed) / normal if normal else None,
-            "inside the interval": sum(inside),
+            "inside the interval": int(sum(inside)),
         }
     return out
 
@@ -127,34 +127,52 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measured(method: str, protocol: str, splits: list[tuple[int, int]]) -> dict[str, Any]:
+    """Return what came of one method under one protocol."""
+    compiled = method.startswith("jaxae")
+    with tempfile.TemporaryDirectory() as cache:
+        # The first pass is timed, of compiled methods with an empty cache; then with what it kept.
+        first, warm = job(method, protocol, splits[:1], cache), None
+        if compiled:
+            warm = job(method, protocol, splits[:1], cache)["cpu_s"]
+        more = job(method, protocol, splits[1:], cache)["rows"] if splits[1:] else []
+        steady = None
+        if method in STEADY and splits[1:]:
+            steady = job(method, protocol, [(0, seed) for _, seed in splits], cache)
+    return summary(first | {"rows": first["rows"] + more}, steady, warm)
+
+
 def main() -> None:
-    """Run all jobs."""
+    """Run all jobs, and write after each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=detection.__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="with fewer nothing is written")
-    seeds = parser.parse_args().seeds
-    splits = [(seed, seed) for seed in range(seeds)]
-    results: dict[str, Any] = {"machine": machine("cpu", False), "seeds": seeds, "protocols": {}}
-    for protocol in PROTOCOLS:
-        results["protocols"][protocol] = {}
-        for method in available():
-            with tempfile.TemporaryDirectory() as cache:
-                compiled = method.startswith("jaxae")
-                # The first pass is timed, of compiled methods with an empty cache; then with what it kept.
-                first, warm = job(method, protocol, splits[:1], cache), None
-                if compiled:
-                    warm = job(method, protocol, splits[:1], cache)["cpu_s"]
-                more = job(method, protocol, splits[1:], cache)["rows"] if splits[1:] else []
-                found = first | {"rows": first["rows"] + more}
-                steady = None
-                if method in STEADY and seeds > 1:
-                    steady = job(method, protocol, [(0, seed) for seed in range(seeds)], cache)
-            results["protocols"][protocol][method] = own = summary(found, steady, warm)
-            results["tables"] = len(own["auroc by table"])
+    parser.add_argument("--protocol", choices=list(PROTOCOLS), help="this one alone; the other's results stay")
+    parser.add_argument("--method", choices=available(), help="this one alone; the others' results stay")
+    asked = parser.parse_args()
+    splits = [(seed, seed) for seed in range(asked.seeds)]
+    kept = read("detection")
+    for protocol in [asked.protocol] if asked.protocol else PROTOCOLS:
+        for method in [asked.method] if asked.method else available():
+            own = measured(method, protocol, splits)
             print(
-                f"{protocol}: {method}: AUROC {own['auroc']:.4f}, AP {own['average_precision']:.4f}, {own[CPU]} CPU s"
+                f"{protocol}: {method}: AUROC {own['auroc']:.4f}, AP {own['average_precision']:.4f}, {own[CPU]} CPU s",
+                flush=True,
             )
-    if seeds >= SEEDS:
-        keep("detection", results, table(results))
+            if asked.seeds < SEEDS:
+                continue
+            protocols = {name: dict(kept.get("protocols", {}).get(name, {})) for name in PROTOCOLS}
+            protocols[protocol][method] = own
+            # In the order of the methods, whichever was measured first.
+            protocols = {
+                name: {each: rows[each] for each in METHODS if each in rows} for name, rows in protocols.items()
+            }
+            kept = {
+                "machine": machine("cpu", False),
+                "seeds": asked.seeds,
+                "tables": len(own["auroc by table"]),
+                "protocols": protocols,
+            }
+            keep("detection", kept, table(kept))
 
 
 if __name__ == "__main__":

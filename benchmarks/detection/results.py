@@ -6,9 +6,14 @@ from typing import Any
 
 from benchmarks import readme
 
-__all__ = ["keep"]
+__all__ = ["keep", "read"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "detection.json"
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return a part, or nothing where it was never written."""
+    return json.loads(RESULTS.read_text()).get(name, {}) if RESULTS.exists() else {}
 
 
 def keep(name: str, part: dict[str, Any], table: str) -> None:
