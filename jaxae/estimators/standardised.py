@@ -94,7 +94,14 @@ class Standardised(BaseEstimator):
 
     def _keys(self) -> Any:
         """Return the keys of a fit: of the order of the rows, of the members, and of what is drawn after training."""
-        return jax.random.split(jax.random.key(self.seed_), 3)
+        # As JAX takes a whole number for a seed.
+        return _three(np.int64(self.seed_).astype(np.int32))
+
+
+@jax.jit
+def _three(seed: Any) -> Any:
+    keys = jax.random.split(jax.random.key(seed), 3)
+    return keys[0], keys[1], keys[2]
 
 
 def seed(random_state: Any) -> int:
