@@ -108,8 +108,11 @@ def _sigmoid(place: float) -> float:
 
 
 def _pairs(windows: ArrayLike, total: int) -> np.ndarray:
-    pairs = np.asarray(windows)
-    if pairs.size == 0:
+    try:
+        pairs = np.asarray(windows)
+    except ValueError:
+        raise ValueError("windows must be (k, 2) whole numbers, [start, stop); got rows of unlike length.") from None
+    if pairs.size == 0 and pairs.dtype.kind in "iuf":
         return np.zeros((0, 2), np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise ValueError(f"windows must be (k, 2) whole numbers, [start, stop); got {pairs.dtype} of {pairs.shape}.")

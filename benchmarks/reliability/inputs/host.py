@@ -66,6 +66,7 @@ def _of_metrics() -> dict[str, Call]:
             "iterations": 50,
         },
         "matched_cosine": {"found": CODES, "true": CODES[:2]},
+        "series_alarms": {"alarms": LABELS, "windows": np.array([[1, 3]])},
     }
     found = {f"metrics.{name}": Call(getattr(metrics, name), given) for name, given in alone.items()}
     return {**found, "metrics.LinearFilter": Call(metrics.wiener(X, 0.1), {"noisy": near}, shape_of("noisy"))}
@@ -265,12 +266,16 @@ def _of_models(folder: Path) -> dict[str, Call]:
     given = {"module": module, "variables": variables, "batch": Batch(X)}
     path = ja.checkpoint.export(path=folder / "exported.safetensors", **given)
     root = ja.checkpoint.load_model(path).root
+    coder = ja.estimators.Autoencoder(1, steps=2, widths=(2,)).fit(X)
+    kept = ja.estimators.save(coder, folder / "coder.safetensors")
     state = ja.checkpoint.to_state_dict(variables)
     return {
         "checkpoint.save_model": Call(ja.checkpoint.save_model, {**given, "path": folder / "model.safetensors"}),
         "checkpoint.export": Call(ja.checkpoint.export, {**given, "path": folder / "again-exported.safetensors"}),
         "checkpoint.load_model": Call(ja.checkpoint.load_model, {"path": path, "root": root}),
         "checkpoint.load_functions": Call(ja.checkpoint.load_functions, {"path": path, "root": root}),
+        "estimators.save": Call(ja.estimators.save, {"estimator": coder, "path": folder / "other.safetensors"}),
+        "estimators.load": Call(ja.estimators.load, {"path": kept, "limit": 10**6}),
         "checkpoint.to_state_dict": Call(ja.checkpoint.to_state_dict, {"variables": variables}),
         "checkpoint.from_state_dict": Call(ja.checkpoint.from_state_dict, {"state": state, "like": variables}),
     }
