@@ -9,12 +9,9 @@ of the first half places the threshold. An event is found if a point in its wind
 
 import csv
 import gzip
-import importlib
-import importlib.util
 import json
 import os
 import statistics
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -22,15 +19,16 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from benchmarks.detection.methods import METHODS, available
 from benchmarks.detection.results import keep
 
 SEEDS = 5
 RATES = (0.01, 0.004)
-PYOD = {"AutoEncoder": "auto_encoder", "ECOD": "ecod", "IForest": "iforest"}
+PYOD = ("PyOD AutoEncoder", "PyOD ECOD", "PyOD IForest")
 
 
-class PyOD(BaseEstimator):
-    """A detector of PyOD with its defaults, called as scikit-learn calls one."""
+class Rows(BaseEstimator):
+    """A method of the tables, called as scikit-learn calls a detector."""
 
     def __init__(self, name: str, seed: int = 0) -> None:
         self.name = name
@@ -38,20 +36,12 @@ class PyOD(BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train on rows."""
-        import torch
-
-        torch.set_num_threads(1)
-        torch.manual_seed(self.seed)
-        kind = getattr(importlib.import_module(f"pyod.models.{PYOD[self.name]}"), self.name)
-        own = {} if self.name == "ECOD" else {"random_state": self.seed}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.own_ = kind(**own).fit(X.astype(np.float32))
+        self.own_ = METHODS[self.name](X.astype(np.float32), self.seed)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return minus the scores of rows."""
-        return -np.asarray(self.own_.decision_function(X.astype(np.float32)), np.float64)
+        return -np.asarray(self.own_.score(X.astype(np.float32)), np.float64)
 
 
 def methods() -> dict[str, Callable[[int], Any]]:
@@ -62,8 +52,7 @@ def methods() -> dict[str, Callable[[int], Any]]:
         "jaxae AutoencoderDetector": lambda seed: AutoencoderDetector(random_state=seed),
         "jaxae DeepSVDD": lambda seed: DeepSVDD(random_state=seed),
     }
-    if importlib.util.find_spec("pyod") is not None:
-        found |= {f"PyOD {name}": lambda seed, name=name: PyOD(name, seed) for name in PYOD}  # type: ignore[misc]
+    found |= {name: lambda seed, name=name: Rows(name, seed) for name in PYOD if name in available()}  # type: ignore[misc]
     return found
 
 

@@ -7,7 +7,7 @@ steps, learning rate, noise) is an argument of the program.
 
 from jaxae.ensembles.conditional import Conditional
 from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational
-from jaxae.ensembles.programs import POINTS, Members, Scored, decoded, encoded, scored, trained
+from jaxae.ensembles.programs import POINTS, Members, Scored, begun, decoded, encoded, scored, trained
 from jaxae.ensembles.spheres import Spheres
 from jaxae.ensembles.tables import Table, padded, shuffled
 
@@ -22,6 +22,7 @@ __all__ = [
     "Spheres",
     "Table",
     "Variational",
+    "begun",
     "decoded",
     "encoded",
     "padded",

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxae.distributions import Normal
-from jaxae.ensembles.families import by_columns, widened
+from jaxae.ensembles.families import coded, widened
 from jaxae.ensembles.tables import Table
 from jaxae.losses import elbo
 from jaxae.models import VAE
-from jaxae.networks import MLP, SharedScale
 from jaxae.types import Array, Batch, Key, Loss, Variables
 
 __all__ = ["Conditional"]
@@ -44,8 +43,7 @@ class Conditional:
 
     def model(self, columns: int) -> VAE:
         """Return the model of tables that are padded to so many columns."""
-        back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=by_columns)
-        return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
+        return coded(self.widths, self.latent, columns, self.activation)
 
     def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
         """Return the variables with which training on a table begins."""

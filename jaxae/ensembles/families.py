@@ -21,7 +21,7 @@ from jaxae.networks import MLP, SharedScale
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key, Loss, Variables
 
-__all__ = ["Autoencoding", "Coding", "Family", "Variational", "by_columns", "widened"]
+__all__ = ["Autoencoding", "Coding", "Family", "Variational", "coded", "widened"]
 
 WIDEST = 20.0
 """Logarithm of a posterior's variance, at most, where rows are scored: 22,000 times the prior's standard deviation."""
@@ -81,7 +81,7 @@ def _number(layer: str) -> int:
     return int(layer.removeprefix("Dense_"))
 
 
-def by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+def _by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     """Return a last kernel, whose part of a table's own columns is the same however many it is padded to."""
     return nn.initializers.variance_scaling(1.0, "fan_out", "truncated_normal")(key, shape[::-1], dtype).T
 
@@ -114,7 +114,7 @@ class Autoencoding:
         half = -(-len(self.widths) // 2)
         return AE(
             MLP(self.widths[:half], self.activation, activate_final=not self.linear),
-            MLP((*self.widths[half:], columns), self.activation, kernel_init=by_columns),
+            MLP((*self.widths[half:], columns), self.activation, kernel_init=_by_columns),
         )
 
     def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
@@ -166,6 +166,12 @@ class Autoencoding:
         return model.apply(variables, z, method="decode")
 
 
+def coded(widths: tuple[int, ...], latent: int, columns: int, activation: Callable[[Array], Array]) -> VAE:
+    """Return a variational autoencoder of so many columns, with one learned scale for each."""
+    back = MLP((*widths[::-1], columns), activation, kernel_init=_by_columns)
+    return VAE(MLP(widths, activation, activate_final=True), SharedScale(back), latent)
+
+
 @dataclass(frozen=True)
 class Variational:
     """Variational autoencoders with a normal likelihood, one learned scale for every column.
@@ -192,8 +198,7 @@ class Variational:
 
     def model(self, columns: int) -> VAE:
         """Return the model of tables that are padded to so many columns."""
-        back = MLP((*self.widths[::-1], columns), self.activation, kernel_init=by_columns)
-        return VAE(MLP(self.widths, self.activation, activate_final=True), SharedScale(back), self.latent)
+        return coded(self.widths, self.latent, columns, self.activation)
 
     def begin(self, model: Any, key: Key, table: Table, share: Array) -> Variables:
         """Return the variables with which training on a table begins."""

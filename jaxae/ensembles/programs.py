@@ -11,13 +11,13 @@ import optax
 
 from jaxae import checks, keys
 from jaxae.ensembles.families import Coding, Family
-from jaxae.ensembles.tables import Table, padded
+from jaxae.ensembles.tables import Table, padded, width
 from jaxae.learner import descend, objective, trimmed
 from jaxae.population import spread
 from jaxae.threefry import fold_in, unrolled
 from jaxae.types import Array, Batch, Key, Variables
 
-__all__ = ["POINTS", "Members", "Scored", "decoded", "encoded", "scored", "trained"]
+__all__ = ["POINTS", "Members", "Scored", "begun", "decoded", "encoded", "scored", "trained"]
 
 TOGETHER = 2**12
 """Rows that are scored together."""
@@ -109,6 +109,12 @@ def _training(
     start = variables, learner.init(variables), jnp.zeros(POINTS)
     variables, _, losses = jax.lax.fori_loop(0, held.steps, step, start)
     return variables, losses
+
+
+def begun(family: Family, columns: int, key: Key) -> Variables:
+    """Return the variables of a member, with all its units, that is yet to be trained on tables of so many columns."""
+    table = padded(np.zeros((1, columns)), 1)
+    return family.begin(family.model(width(columns)), key, table, jnp.float32(1.0))
 
 
 @functools.cache
@@ -228,7 +234,7 @@ def decoded(family: Coding, variables: Variables, z: np.ndarray, columns: int) -
     def part(codes: np.ndarray) -> Array:
         own = np.zeros((TOGETHER, codes.shape[1]), np.float32)
         own[: len(codes)] = codes
-        return _decoded(family, padded(np.zeros((1, columns)), 1).x.shape[1], variables, own)
+        return _decoded(family, width(columns), variables, own)
 
     return _in_parts(part, z)[:, :columns]
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key
 
-__all__ = ["Table", "padded", "shuffled"]
+__all__ = ["Table", "padded", "shuffled", "width"]
 
 COLUMNS = (16, 48, 96, 176)
 """Widths that tables are padded to; beyond them powers of two."""
@@ -38,6 +38,11 @@ class Table(NamedTuple):
         return (jnp.arange(self.x.shape[1]) < self.columns).astype(jnp.float32)
 
 
+def width(columns: int) -> int:
+    """Return the number of columns that so many are padded to."""
+    return next((wide for wide in COLUMNS if columns <= wide), 2 ** math.ceil(math.log2(columns)))
+
+
 def padded(x: np.ndarray, rows: int | None = None) -> Table:
     """Return rows (n, columns) as a table that is padded in both directions.
 
@@ -51,9 +56,8 @@ def padded(x: np.ndarray, rows: int | None = None) -> Table:
         ((16384, 48), 3, 20)
     """
     n, columns = x.shape
-    wide = next((width for width in COLUMNS if columns <= width), 2 ** math.ceil(math.log2(columns)))
     rows = _length(n) if rows is None else rows
-    out = np.zeros((rows, wide), np.float32)
+    out = np.zeros((rows, width(columns)), np.float32)
     out[:n, :columns] = x
     return Table(out, np.int32(n), np.int32(columns))
 

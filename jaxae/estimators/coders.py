@@ -35,13 +35,8 @@ class _Single(TransformerMixin, Standardised):
         self._family()
         self.seed_ = seed(self.random_state)
         x = self._drawn(x)
-        order_key, key, _ = self._keys()
-        order, _ = ensembles.shuffled(order_key, len(x), 1)
         self._measure(x)
-        members = ensembles.Members([self._noise()], [-1], [False], [1.0])
-        self._learn(self._standardised(x), members, key, order=order, folds=1, trim=0.0)
-        self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
-        self.loss_curve_ = self.loss_curve_[0]
+        self._learn_alone(self._standardised(x), self._noise())
         return self
 
     def _noise(self) -> float:

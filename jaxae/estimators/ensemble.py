@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import OutlierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from jaxae import checks, ensembles
-from jaxae.detection import conformal_threshold, cross_p_values, p_values
+from jaxae.detection import cross_p_values
 from jaxae.estimators.standardised import Standardised, seed
+from jaxae.estimators.thresholded import Thresholded, held_out_threshold, placed
 
-__all__ = ["EnsembleDetector", "held_out_threshold"]
+__all__ = ["EnsembleDetector"]
 
 FOLDS = 4
 """One of so many parts of the rows is held out for the threshold."""
@@ -24,7 +22,7 @@ LEAST = 1e-6
 """Of the rows' variance: what a model errs by at least, so that one that errs by nothing does not count for all."""
 
 
-class EnsembleDetector(OutlierMixin, Standardised):
+class EnsembleDetector(Thresholded, Standardised):
     """A detector whose class has yet to say what its members are, as scikit-learn's mixins are meant.
 
     Such a class names in its own `__init__` the parameters of this one, since scikit-learn reads them there, and has
@@ -105,14 +103,6 @@ class EnsembleDetector(OutlierMixin, Standardised):
         """Return minus the scores of rows X (n, columns): (n,), the higher the more usual a row is."""
         return -self._scored(self._rows(X)).values.mean(0)
 
-    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return threshold − score, (n,): negative for outliers."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return 1 for inliers and −1 for outliers, (n,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
     def p_values(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return how likely a normal row scores at least so high, (n,), from the calibration scores.
 
@@ -120,7 +110,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
         Where it is "cross" they are cross-conformal: at most twice that share, and about that in practice.
         """
         if not len(self.calibration_folds_):
-            return p_values(-self.score_samples(X), self.calibration_scores_)
+            return super().p_values(X)
         values, left_out = self._scored(self._rows(X)).values, self._across()
         # Of fewer rows than folds some folds are empty.
         folds = np.unique(self.calibration_folds_)
@@ -175,35 +165,11 @@ class EnsembleDetector(OutlierMixin, Standardised):
 
         return ["; ".join(said(i, j) for j in best) for i, best in enumerate(order)]
 
-    def set_threshold(self, threshold: Any) -> Self:
-        """Put the threshold of the score elsewhere, without training.
-
-        Args:
-            threshold: above which a row is an outlier; `detection.conformal_threshold` makes one from scores. Or an
-                object of pythresh, whose `eval` says which of the calibration scores are those of outliers.
-        """
-        check_is_fitted(self, "calibration_scores_")
-        if hasattr(threshold, "eval"):
-            threshold = _placed(threshold, self.calibration_scores_)
-        checks.finite("threshold", threshold)
-        self.threshold_ = float(threshold)
-        self.offset_ = -self.threshold_
-        return self
-
     def recalibrate(self, X: Any, rate: float | None = None) -> Self:  # noqa: N803
-        """Put the threshold where new normal rows exceed it at a rate, by rows that are normal today, without training.
-
-        Args:
-            X: (m, columns) normal rows that the detector was not trained on, at least 1/rate − 1.
-            rate: of false alarms; None is that of the detector.
-
-        Raises:
-            ValueError: if there are too few rows for the rate, or rate is outside (0, 1).
-        """
-        scores = -self.score_samples(X)
-        threshold = conformal_threshold(scores, self.rate if rate is None else rate)
-        self.calibration_scores_, self.calibration_folds_ = scores, np.zeros(0, np.int32)
-        return self.set_threshold(threshold)
+        """Put the threshold where new normal rows exceed it at a rate, as `Thresholded`; of folds none are left."""
+        super().recalibrate(X, rate)
+        self.calibration_folds_ = np.zeros(0, np.int32)
+        return self
 
     def _noise(self) -> np.ndarray:
         """Return the noise of every member."""
@@ -221,7 +187,7 @@ class EnsembleDetector(OutlierMixin, Standardised):
     def _threshold(self) -> float:
         scores = self.calibration_scores_
         if hasattr(self.contamination, "eval"):
-            return _placed(self.contamination, scores)
+            return placed(self.contamination, scores)
         if not isinstance(self.contamination, str):
             return float(np.quantile(scores, 1 - float(self.contamination)))
         return held_out_threshold(scores, self.rate, FOLDS if self.contamination == "auto" else 1)
@@ -266,34 +232,3 @@ class EnsembleDetector(OutlierMixin, Standardised):
             raise ValueError(
                 f'members is {self.members}, but contamination="cross" needs at least one for each of {FOLDS} folds'
             )
-
-
-def held_out_threshold(scores: np.ndarray, rate: float, folds: int) -> float:
-    """Return the conformal threshold of held-out scores, or with a warning the largest where they are too few.
-
-    Args:
-        scores: of one of so many folds.
-        rate: of false alarms.
-        folds: of the rows.
-    """
-    needed = math.ceil(round(1 / rate - 1, 6))
-    if len(scores) >= needed:
-        return conformal_threshold(scores, rate)
-    warnings.warn(
-        f"{len(scores)} held-out rows cannot hold a false alarm rate of {rate:g}: the threshold is the largest of "
-        f"their scores, at a rate of {1 / (len(scores) + 1):.2g}. Give at least {folds * needed} rows, or a higher "
-        "rate",
-        UserWarning,
-        stacklevel=4,
-    )
-    return float(scores.max())
-
-
-def _placed(thresholder: Any, scores: np.ndarray) -> float:
-    """Return the threshold that an object of pythresh finds between the scores of inliers and outliers."""
-    labels = np.asarray(thresholder.eval(scores))
-    if labels.shape != scores.shape or not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"{thresholder!r} must label each of the {len(scores)} scores with 0 or 1")
-    inliers = scores[labels == 0]
-    # Above all scores where it finds none, below all where it finds nothing else.
-    return float(inliers.max()) if len(inliers) else float(np.nextafter(scores.min(), -np.inf))

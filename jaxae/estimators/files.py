@@ -210,9 +210,8 @@ def _variables(arrays: Mapping[str, Any]) -> set[str]:
 def _place_variables(estimator: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Give an estimator its variables, if they are those that its fit would have made."""
     family, many = estimator._family(), getattr(estimator, "members", None)
-    table = ensembles.padded(np.zeros((1, estimator._columns)), 1)
-    model = family.model(table.x.shape[1])
-    wanted = flat("variables_", jax.eval_shape(lambda key: family.begin(model, key, table, 1.0), jax.random.key(0)))
+    made = jax.eval_shape(lambda key: ensembles.begun(family, estimator._columns, key), jax.random.key(0))
+    wanted = flat("variables_", made)
     found = {name: arrays[name] for name in _variables(arrays)}
     for name in wanted.keys() | found.keys():
         shapes = [

@@ -108,11 +108,7 @@ class ConditionalGenerator(Standardised):
         conditions = both.shape[1] - x.shape[1]
         self._measure(both[:, conditions:])
         rows = np.concatenate([both[:, :conditions], self._standardised(both[:, conditions:])], axis=1)
-        order_key, key, _ = self._keys()
-        order, _ = ensembles.shuffled(order_key, len(rows), 1)
-        self._learn(rows, ensembles.Members([0.0], [-1], [False], [1.0]), key, order=order, folds=1, trim=0.0)
-        self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
-        self.loss_curve_ = self.loss_curve_[0]
+        self._learn_alone(rows, 0.0)
         return self
 
     def sample(self, y: Any, random_state: Any = 0) -> np.ndarray:

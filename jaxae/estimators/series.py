@@ -6,13 +6,12 @@ from collections import deque
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxae import checks, windows
-from jaxae.detection import conformal_threshold, p_values
 from jaxae.estimators.detectors import AutoencoderDetector
-from jaxae.estimators.ensemble import held_out_threshold
+from jaxae.estimators.thresholded import Thresholded, held_out_threshold
 
 __all__ = ["SeriesDetector", "Stream"]
 
@@ -21,7 +20,7 @@ HELD = 4
 COMBINE = ("last", "least", "mean")
 
 
-class SeriesDetector(OutlierMixin, BaseEstimator):
+class SeriesDetector(Thresholded, BaseEstimator):
     """Finds points of a series, of one or several variables, that are strange beside those around them.
 
     The series is cut into windows, which are the rows of a detector. What a point adds to a window's score, times the
@@ -111,18 +110,6 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         """Return minus the scores of the points X (t, variables) of one series: (t,), the higher the more usual."""
         return -self._points(self._series(X))[1]
 
-    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return threshold − score, (t,): negative for outliers."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return 1 for inliers and −1 for outliers, (t,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def p_values(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return the share of the calibration scores, with one more, that are at least as high, (t,)."""
-        return p_values(-self.score_samples(X), self.calibration_scores_)
-
     def events(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the alarms as half-open pairs [start, stop) of points, (k, 2); those `gap` apart are one."""
         return windows.events(self.predict(X) == -1, gap=self.gap)
@@ -137,20 +124,6 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         if entries is None:
             raise AttributeError(f"{type(self.detector_).__name__} does not say what adds to its scores")
         return entries
-
-    def set_threshold(self, threshold: float) -> Self:
-        """Put the threshold of the score elsewhere, without training."""
-        checks.finite("threshold", threshold)
-        self.threshold_ = float(threshold)
-        self.offset_ = -self.threshold_
-        return self
-
-    def recalibrate(self, X: Any, rate: float | None = None) -> Self:  # noqa: N803
-        """Put the threshold where points of a new normal series X (t, variables) exceed it at a rate."""
-        scores = -self.score_samples(X)
-        threshold = conformal_threshold(scores, self.rate if rate is None else rate)
-        self.calibration_scores_ = scores
-        return self.set_threshold(threshold)
 
     def stream(self) -> Stream:
         """Return what takes points one after another, and gives their scores as soon as they are known."""

@@ -92,6 +92,14 @@ class Standardised(BaseEstimator):
         self.variables_ = jax.tree.map(np.asarray, variables)
         self.loss_curve_ = losses
 
+    def _learn_alone(self, rows: np.ndarray, noise: float) -> None:
+        """Train one model on all standardised rows, and keep its variables and losses."""
+        order_key, key, _ = self._keys()
+        order, _ = ensembles.shuffled(order_key, len(rows), 1)
+        self._learn(rows, ensembles.Members([noise], [-1], [False], [1.0]), key, order=order, folds=1, trim=0.0)
+        self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
+        self.loss_curve_ = self.loss_curve_[0]
+
     def _keys(self) -> Any:
         """Return the keys of a fit: of the order of the rows, of the members, and of what is drawn after training."""
         # As JAX takes a whole number for a seed.

@@ -6,7 +6,16 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["finite", "positive", "integer", "same_shape", "binary", "tables", "refuse_constant_columns"]  # noqa: RUF022
+__all__ = [  # noqa: RUF022 (reading order)
+    "finite",
+    "positive",
+    "integer",
+    "same_shape",
+    "binary",
+    "tables",
+    "constant_columns",
+    "refuse_constant_columns",
+]
 
 Floats = NDArray[np.float64]
 
@@ -85,10 +94,15 @@ def tables(real: ArrayLike, generated: ArrayLike, rows: int) -> tuple[Floats, Fl
     return given["real"], given["generated"]
 
 
+def constant_columns(table: Floats) -> NDArray[np.bool_]:
+    """Return which columns of `table` do not vary."""
+    # np.ptp as well: the mean of equal values may miss them by a rounding, which leaves a std above 0.
+    return (np.ptp(table, axis=0) == 0) | (table.std(axis=0) == 0)
+
+
 def refuse_constant_columns(name: str, table: Floats) -> None:
     """Raise a ValueError that names the columns of `table` which do not vary."""
-    # np.ptp as well: the mean of equal values may miss them by a rounding, which leaves a std above 0.
-    constant = np.flatnonzero((np.ptp(table, axis=0) == 0) | (table.std(axis=0) == 0))
+    constant = np.flatnonzero(constant_columns(table))
     if constant.size:
         raise ValueError(
             f"{name} is constant in columns {constant.tolist()}, which have no spread to measure by; "

@@ -98,12 +98,10 @@ class Ensemble(NamedTuple):
         from jaxae import ensembles
 
         family, members = unfitted(self.settings)._family(), self.settings.members
-        table = ensembles.padded(np.zeros((1, self.variables)), 1)
-        model = family.model(table.x.shape[1])
-        begun = jax.vmap(lambda key: family.begin(model, key, table, 1.0))(jax.random.split(key, members))
+        begun = jax.vmap(lambda key: ensembles.begun(family, self.variables, key))(jax.random.split(key, members))
         zeros = np.zeros(self.variables, np.float32)
         own = {"column": zeros, "member": np.zeros(members, np.float32), "middle": zeros, "residual": zeros}
-        return begun | {"scales": own}
+        return {**begun, "scales": own}
 
     def bind(self, variables: Any) -> Any:
         """Return the fitted estimator."""

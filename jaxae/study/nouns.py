@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxae import data, losses
 from jaxae.learner import score
+from jaxae.metrics.arguments import constant_columns
 from jaxae.result import Fit
 from jaxae.types import Batch, Key, Score, Variables
 
@@ -188,7 +189,7 @@ def comparable(real: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
         >>> [rows.tolist() for rows in kept]
         [[[1.0], [2.0]], [[0.0], [3.0]]]
     """
-    kept = (np.ptp(real, axis=0) > 0) & (np.ptp(other, axis=0) > 0)
+    kept = ~(constant_columns(np.asarray(real, np.float64)) | constant_columns(np.asarray(other, np.float64)))
     return real[:, kept], other[:, kept]
 
 

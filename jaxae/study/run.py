@@ -126,10 +126,6 @@ def train(
     if len(asked.architectures) > 1 or asked.architectures[0]:
         own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
-    if hasattr(recipe, "fit") and (init is not None or distributed):
-        raise ValueError(
-            "this recipe trains by itself, in one process and from the start: leave init and distributed out"
-        )
     # What trains by itself takes too little time to be saved on the way.
     unsaved = unfinished is None or asked.search is not None or hasattr(recipe, "fit")
     saved = None if unsaved else Path(str(unfinished))

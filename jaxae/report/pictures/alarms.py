@@ -58,12 +58,13 @@ def alarm(
     if unit.min() <= 0:
         raise ValueError(f"scale must be above 0, but the smallest is {unit.min():g}")
     apart = (given - made) / unit
-    drawn = np.argsort(-np.abs(apart), kind="stable")[:_MOST]
+    order = np.argsort(-np.abs(apart), kind="stable")
+    drawn = order[:_MOST]
     write_numbers(
         folder,
         name,
         ["column", "value", "implied", "scale", "deviation"],
-        ([columns[j], given[j], made[j], unit[j], apart[j]] for j in np.argsort(-np.abs(apart), kind="stable")),
+        ([columns[j], given[j], made[j], unit[j], apart[j]] for j in order),
     )
     with canvas(folder, name, height=1.3 + 0.26 * len(drawn)) as figure:
         axes = figure.subplots()
