@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checks
+from jaxae.checkpoint.restored import UnreadableError, restored
 from jaxae.hosts import Peers, read
 from jaxae.types import Array
 
@@ -29,8 +30,6 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 DAMAGED = ".damaged"
 LOCK = "lock"
 ALONE = Peers()
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, FileNotFoundError, NotADirectoryError)
-"""What Orbax raises for files that are not as it wrote them; a disk that cannot be reached is something else."""
 
 
 class DamagedError(ValueError):
@@ -260,9 +259,9 @@ class Steps:
 
         path = self.folder / str(epoch)
         try:
-            found = _restored(path, about=ocp.args.JsonRestore())
+            found = restored(path, about=ocp.args.JsonRestore())
             content, digest = found["content"], found["sha256"]
-        except UNREADABLE as error:
+        except (UnreadableError, LookupError, TypeError) as error:
             raise DamagedError(
                 f"{path} is damaged: what it says of itself cannot be read ({_short(error, path)})"
             ) from None
@@ -293,8 +292,8 @@ class Steps:
         }
         found, damaged = {}, None
         try:
-            found = _restored(path, arrays=ocp.args.StandardRestore(wanted))
-        except UNREADABLE as error:
+            found = restored(path, arrays=ocp.args.StandardRestore(wanted))
+        except UnreadableError as error:
             said = _short(error, path)
             name = max((name for name in like if name in said), key=len, default="an array")
             damaged = DamagedError(f"{path} is damaged: {name} cannot be read ({said[:100]})")
@@ -304,15 +303,6 @@ class Steps:
             if own != told[name][2]:
                 raise DamagedError(f"{path} is damaged: {name} is not what was written")
         return {name: found.get(name, leaf) for name, leaf in like.items()}
-
-
-def _restored(path: Path, **wanted: Any) -> Any:
-    """Return one part of a step; without a manager, which looks at other steps too, and fails where one is damaged."""
-    import orbax.checkpoint as ocp
-
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        (found,) = reader.restore(path, args=ocp.args.Composite(**wanted)).values()
-    return found
 
 
 def _worth(metrics: Any) -> float:
