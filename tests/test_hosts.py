@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -52,7 +53,9 @@ print(json.dumps({**found, "said": said}))
 """
 
 
-def started(code: str, *arguments: str, processes: int = 2, **environment: str) -> list[subprocess.Popen[str]]:
+def started(
+    code: str, *arguments: str, processes: Iterable[int] = range(2), **environment: str
+) -> list[subprocess.Popen[str]]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = f"localhost:{free.getsockname()[1]}"
@@ -60,7 +63,12 @@ def started(code: str, *arguments: str, processes: int = 2, **environment: str) 
     own.pop("XLA_FLAGS", None)
     command = [sys.executable, "-c", code, where]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, "env": own}
-    return [subprocess.Popen([*command, str(number), *arguments], **pipes) for number in range(processes)]
+    return [subprocess.Popen([*command, str(number), *arguments], **pipes) for number in processes]
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as own:
+        return own.connect_ex(("localhost", port)) != 0
 
 
 def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -88,6 +96,33 @@ def test_two_processes_agree_place_and_read():
         "keys": True,
         "one process": False,
     }
+
+
+JOINED = """
+import sys
+import jax
+from jaxae import hosts
+hosts.connect()
+mesh = jax.make_mesh((2,), ("members",))
+print(jax.process_index(), jax.process_count(), hosts.peers(mesh).of_first(7 + int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("launcher", ["SLURM", "Open MPI"])
+def test_processes_join_by_what_their_launcher_tells_them(launcher):
+    """The variables that srun and mpirun set are JAX's to read; no launcher is needed to see that they are enough."""
+    job = next(job for job in range(4096) if is_free(65535 - 4095 + job))  # JAX takes the port that follows from it
+
+    def variables(number: int) -> dict[str, str]:
+        if launcher == "SLURM":
+            own = {"JOB_ID": job, "STEP_NODELIST": "localhost", "NTASKS": 2, "PROCID": number, "LOCALID": 0}
+            return {f"SLURM_{name}": str(value) for name, value in own.items()}
+        own = {"COMM_WORLD_SIZE": 2, "COMM_WORLD_RANK": number, "COMM_WORLD_LOCAL_RANK": number}
+        uri = {"OMPI_MCA_orte_hnp_uri": f"{job * 4096}.0;tcp://127.0.0.1:1"}
+        return uri | {f"OMPI_{name}": str(value) for name, value in own.items()}
+
+    processes = [started(JOINED, processes=[number], **variables(number))[0] for number in range(2)]
+    assert [out.splitlines()[-1].split() for out in outputs(processes)] == [["0", "2", "7"], ["1", "2", "7"]]
 
 
 def test_alone_everything_is_as_this_process_says():
