@@ -20,6 +20,7 @@ from jaxae.estimators import (
     Autoencoder,
     AutoencoderDetector,
     ConditionalGenerator,
+    ConvolutionalDetector,
     DeepSVDD,
     Denoiser,
     SparseAutoencoder,
@@ -35,6 +36,7 @@ DETECTORS = [
     VariationalDetector(steps=30, members=2, widths=(8,), latent=2, draws=2),
     SparseDetector(steps=30, members=2, units=8),
     DeepSVDD(**SHORT),
+    ConvolutionalDetector(steps=30, members=2, channels=(4,), latent=4),
 ]
 TRANSFORMERS = [
     Autoencoder(steps=30, widths=(8,)),
@@ -290,7 +292,9 @@ def test_constant_columns_and_units_do_not_matter(x, fitted):
 
 
 @pytest.mark.parametrize(
-    "kind", [AutoencoderDetector, VariationalDetector, SparseDetector, DeepSVDD], ids=lambda kind: kind.__name__
+    "kind",
+    [AutoencoderDetector, VariationalDetector, SparseDetector, DeepSVDD, ConvolutionalDetector],
+    ids=lambda kind: kind.__name__,
 )
 def test_values_however_far_are_outliers(kind, x):
     fitted = kind(steps=200).fit(x)
@@ -362,7 +366,7 @@ def test_fewer_rows_than_a_batch():
         ({"contamination": "cross"}, 'members is 2, but contamination="cross" needs at least one for each of 4 folds'),
         ({"widths": ()}, "widths is \\(\\)"),
         ({"widths": 64}, "widths is 64"),
-        ({"widths": (0,)}, "width is 0"),
+        ({"widths": (0,)}, "a number in widths is 0"),
         ({"noise": -0.1}, "noise is -0.1"),
         ({"noise": ()}, "noise is \\(\\)"),
         ({"shares": 0.0}, "shares is 0"),
@@ -396,7 +400,7 @@ def test_parameters_of_others_that_are_refused(detector, said, x):
         ({"latent": 0}, "latent is 0"),
         ({"draws": 0}, "draws is 0"),
         ({"criterion": "kl"}, 'criterion is \'kl\', but must be "reconstruction" or "elbo"'),
-        ({"widths": (4, -1)}, "width is -1"),
+        ({"widths": (4, -1)}, "a number in widths is -1"),
     ],
 )
 def test_parameters_of_variational_ones_that_are_refused(parameters, said, x):

@@ -14,6 +14,7 @@ from jaxae.estimators import (
     Autoencoder,
     AutoencoderDetector,
     ConditionalGenerator,
+    ConvolutionalDetector,
     DeepSVDD,
     Denoiser,
     SeriesDetector,
@@ -31,6 +32,7 @@ DETECTORS = [
     VariationalDetector(**SHORT, members=2),
     SparseDetector(steps=20, members=4, contamination="cross"),
     DeepSVDD(**SHORT, members=2, random_state=np.random.RandomState(0)),
+    ConvolutionalDetector(image=(2, 2, 1), steps=20, members=2, channels=(4,), latent=2),
 ]
 CODERS = [Autoencoder(**SHORT), SparseAutoencoder(steps=20), VariationalAutoencoder(**SHORT), Denoiser(**SHORT)]
 

@@ -6,6 +6,7 @@ steps, learning rate, noise) is an argument of the program.
 """
 
 from jaxae.ensembles.conditional import Conditional
+from jaxae.ensembles.convolving import Convolving
 from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational
 from jaxae.ensembles.programs import POINTS, Members, Scored, begun, decoded, encoded, scored, trained
 from jaxae.ensembles.spheres import Spheres
@@ -16,6 +17,7 @@ __all__ = [
     "Autoencoding",
     "Coding",
     "Conditional",
+    "Convolving",
     "Family",
     "Members",
     "Scored",

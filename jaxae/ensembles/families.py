@@ -21,7 +21,7 @@ from jaxae.networks import MLP, SharedScale
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key, Loss, Variables
 
-__all__ = ["Autoencoding", "Coding", "Family", "Variational", "coded", "widened"]
+__all__ = ["Autoencoding", "Coding", "Family", "Reconstructing", "Variational", "coded", "widened"]
 
 WIDEST = 20.0
 """Logarithm of a posterior's variance, at most, where rows are scored: 22,000 times the prior's standard deviation."""
@@ -86,8 +86,45 @@ def _by_columns(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> A
     return nn.initializers.variance_scaling(1.0, "fan_out", "truncated_normal")(key, shape[::-1], dtype).T
 
 
+def mean_squares(mask: Array) -> Callable[[Array, Array], Array]:
+    """Return the function of reconstructions and rows that gives the mean squared error of a row's own columns."""
+
+    def error(made: Array, x: Array) -> Array:
+        return ((made - x) ** 2 * mask[None]).sum(1) / mask.sum()
+
+    return error
+
+
+class Reconstructing:
+    """What families have in common whose members make rows of rows, and score them by the squared error."""
+
+    relative = True
+
+    def loss(self, mask: Array, noise: Array) -> Loss:
+        """Return the mean squared error of the columns, after noise of so many standard deviations."""
+
+        def noisy(key: Key, x: Array) -> Array:
+            # Drawn by columns, as the last kernel is.
+            return x + noise * mask[None] * jax.random.normal(unrolled(key), x.shape[::-1]).T
+
+        return functools.partial(reconstruction, nll=mean_squares(mask), noise=noisy)
+
+    def found(self, model: Any, variables: Variables, x: Array, mask: Array, key: Key) -> tuple[Array, Array]:
+        """Return the squared errors of the entries, and the reconstructions."""
+        made = model.apply(variables, x)
+        return (made - x) ** 2 * mask[None], made
+
+    def encode(self, model: Any, variables: Variables, x: Array) -> Array:
+        """Return the codes (n, latent) of rows x (n, columns)."""
+        return model.apply(variables, x, method="encode")
+
+    def decode(self, model: Any, variables: Variables, z: Array) -> Array:
+        """Return the rows (n, columns) of codes z (n, latent)."""
+        return model.apply(variables, z, method="decode")
+
+
 @dataclass(frozen=True)
-class Autoencoding:
+class Autoencoding(Reconstructing):
     """Autoencoders: plain, denoising where there is noise, or sparse where sparsity has a weight.
 
     Attributes:
@@ -107,7 +144,6 @@ class Autoencoding:
     linear: bool = False
     rate: float = 0.1
     weight: float = 0.0
-    relative = True
 
     def model(self, columns: int) -> AE:
         """Return the model of tables that are padded to so many columns."""
@@ -139,31 +175,10 @@ class Autoencoding:
         return {**variables, "params": thinned}
 
     def loss(self, mask: Array, noise: Array) -> Loss:
-        """Return the mean squared error of the columns, after noise of so many standard deviations."""
-
-        def noisy(key: Key, x: Array) -> Array:
-            # Drawn by columns, as the last kernel is.
-            return x + noise * mask[None] * jax.random.normal(unrolled(key), x.shape[::-1]).T
-
-        def error(made: Array, x: Array) -> Array:
-            return ((made - x) ** 2 * mask[None]).sum(1) / mask.sum()
-
+        """Return the mean squared error of the columns: after noise, or with what is asked for of the code."""
         if self.weight:
-            return functools.partial(sparse, nll=error, rate=self.rate, weight=self.weight)
-        return functools.partial(reconstruction, nll=error, noise=noisy)
-
-    def found(self, model: Any, variables: Variables, x: Array, mask: Array, key: Key) -> tuple[Array, Array]:
-        """Return the squared errors of the entries, and the reconstructions."""
-        made = model.apply(variables, x)
-        return (made - x) ** 2 * mask[None], made
-
-    def encode(self, model: Any, variables: Variables, x: Array) -> Array:
-        """Return the codes (n, latent) of rows x (n, columns)."""
-        return model.apply(variables, x, method="encode")
-
-    def decode(self, model: Any, variables: Variables, z: Array) -> Array:
-        """Return the rows (n, columns) of codes z (n, latent)."""
-        return model.apply(variables, z, method="decode")
+            return functools.partial(sparse, nll=mean_squares(mask), rate=self.rate, weight=self.weight)
+        return super().loss(mask, noise)
 
 
 def coded(widths: tuple[int, ...], latent: int, columns: int, activation: Callable[[Array], Array]) -> VAE:

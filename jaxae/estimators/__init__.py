@@ -5,6 +5,7 @@ keep the names of a frame's columns, and take no notice of `y`. A `SeriesDetecto
 order, which scikit-learn knows nothing of.
 
 detectors      of strange rows: ensembles, with thresholds that hold on new rows
+images         of strange images, and signals of fixed length
 series         of strange points of a series, by windows
 coders         codes of rows and back, rows without noise, new rows
 generators     new rows under conditions
@@ -16,12 +17,14 @@ from jaxae.estimators.coders import Autoencoder, Denoiser, SparseAutoencoder, Va
 from jaxae.estimators.detectors import AutoencoderDetector, DeepSVDD, SparseDetector, VariationalDetector
 from jaxae.estimators.files import load, save
 from jaxae.estimators.generators import ConditionalGenerator
+from jaxae.estimators.images import ConvolutionalDetector
 from jaxae.estimators.series import SeriesDetector, Stream
 
 __all__ = [
     "Autoencoder",
     "AutoencoderDetector",
     "ConditionalGenerator",
+    "ConvolutionalDetector",
     "DeepSVDD",
     "Denoiser",
     "SeriesDetector",

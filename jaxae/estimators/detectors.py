@@ -11,10 +11,26 @@ from flax import linen as nn
 from jaxae import checks, ensembles
 from jaxae.estimators.ensemble import EnsembleDetector
 
-__all__ = ["AutoencoderDetector", "DeepSVDD", "SparseDetector", "VariationalDetector"]
+__all__ = ["AutoencoderDetector", "DeepSVDD", "Denoising", "SparseDetector", "VariationalDetector"]
 
 
-class AutoencoderDetector(EnsembleDetector):
+class Denoising(EnsembleDetector):
+    """A detector whose members take out noise, each at its own level of the parameter `noise`."""
+
+    def _noise(self) -> np.ndarray:
+        return self._in_turn("noise", self.noise, checks.not_negative, "one number or several: (0.3, 1.0)")
+
+    def _in_turn(self, name: str, given: Any, check: Callable[[str, float], None], allowed: str) -> np.ndarray:
+        """Return what the members take in turn of one number or several, each of which is checked."""
+        levels = np.atleast_1d(np.asarray(given, np.float64))
+        if levels.ndim != 1 or not len(levels):
+            raise ValueError(f"{name} is {given!r}, but must be {allowed}")
+        for level in levels:
+            check(name, float(level))
+        return np.resize(levels, self.members)
+
+
+class AutoencoderDetector(Denoising):
     """Finds rows that an ensemble of denoising autoencoders reconstructs badly.
 
     Every member learns to take noise out of standardised rows, at its own level of noise: with little of it, rows far
@@ -103,24 +119,12 @@ class AutoencoderDetector(EnsembleDetector):
     def _family(self) -> ensembles.Autoencoding:
         return ensembles.Autoencoding(checked_widths(self.widths))
 
-    def _noise(self) -> np.ndarray:
-        return self._in_turn("noise", self.noise, checks.not_negative, "one number or several: (0.3, 1.0)")
-
     def _shares(self) -> np.ndarray:
         def share(name: str, value: float) -> None:
             checks.positive(name, value)
             checks.fraction(name, value)
 
         return self._in_turn("shares", self.shares, share, "one number or several in (0, 1]: (0.5, 1.0)")
-
-    def _in_turn(self, name: str, given: Any, check: Callable[[str, float], None], allowed: str) -> np.ndarray:
-        """Return what the members take in turn of one number or several, each of which is checked."""
-        levels = np.atleast_1d(np.asarray(given, np.float64))
-        if levels.ndim != 1 or not len(levels):
-            raise ValueError(f"{name} is {given!r}, but must be {allowed}")
-        for level in levels:
-            check(name, float(level))
-        return np.resize(levels, self.members)
 
 
 class VariationalDetector(EnsembleDetector):
@@ -326,10 +330,10 @@ def sparse_family(units: int, activity: float, weight: float) -> ensembles.Autoe
     return ensembles.Autoencoding((units,), nn.sigmoid, rate=float(activity), weight=float(weight))
 
 
-def checked_widths(widths: Any) -> tuple[int, ...]:
+def checked_widths(widths: Any, name: str = "widths") -> tuple[int, ...]:
     """Return the widths of hidden layers, or refuse what is none."""
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
-        raise ValueError(f"widths is {widths!r}, but must have one width per hidden layer: (64, 64)")
+        raise ValueError(f"{name} is {widths!r}, but must have one number per hidden layer: (64, 64)")
     for width in widths:
-        checks.whole("width", width)
+        checks.whole(f"a number in {name}", width)
     return tuple(widths)

@@ -19,6 +19,7 @@ from jaxae.estimators.coders import Autoencoder, Denoiser, SparseAutoencoder, Va
 from jaxae.estimators.detectors import AutoencoderDetector, DeepSVDD, SparseDetector, VariationalDetector
 from jaxae.estimators.ensemble import FOLDS as MOST_FOLDS
 from jaxae.estimators.generators import ConditionalGenerator
+from jaxae.estimators.images import ConvolutionalDetector
 from jaxae.estimators.series import SeriesDetector
 
 __all__ = ["load", "save"]
@@ -31,6 +32,7 @@ CLASSES: dict[str, Any] = {
         Autoencoder,
         AutoencoderDetector,
         ConditionalGenerator,
+        ConvolutionalDetector,
         DeepSVDD,
         Denoiser,
         SeriesDetector,
