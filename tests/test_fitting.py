@@ -371,17 +371,19 @@ def test_a_diverging_run_goes_back_to_its_last_good_epoch(bad, epoch):
     assert np.isposinf(fitted.final())
 
 
+def late(bad):
+    """Return a learner whose parameters, but no loss, are infinite after a step."""
+    inner = learner()
+
+    def step(variables, state, batch, key):
+        variables, new, metrics = inner.step(variables, state[1], batch, key)
+        poison = jnp.where(state[0] + 1 == bad, jnp.inf, 0.0)
+        return jax.tree.map(lambda leaf: leaf + poison, variables), (state[0] + 1, new), metrics
+
+    return ja.Learner(lambda variables: (jnp.zeros((), jnp.int32), inner.init(variables)), step)
+
+
 def test_parameters_that_no_loss_has_seen_count_too():
-    def late(bad):
-        inner = learner()
-
-        def step(variables, state, batch, key):
-            variables, new, metrics = inner.step(variables, state[1], batch, key)
-            poison = jnp.where(state[0] + 1 == bad, jnp.inf, 0.0)
-            return jax.tree.map(lambda leaf: leaf + poison, variables), (state[0] + 1, new), metrics
-
-        return ja.Learner(lambda variables: (jnp.zeros((), jnp.int32), inner.init(variables)), step)
-
     # Spoilt after step 6, the last of epoch 2: no loss of that epoch saw it.
     with pytest.warns(RuntimeWarning, match="in epoch 2 at step 6"):
         fitted = fit(late(6))
@@ -397,6 +399,31 @@ def test_the_players_of_a_chain_are_watched_too():
     with pytest.warns(RuntimeWarning, match="in epoch 2 at step 5"):
         fitted = fit(pair)
     assert sorted(fitted.history) == ["healthy/loss", "ill/loss"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(functools.partial(kind, bad) for kind in (spoilt, late) for bad in (3, 8)),
+        lambda: ja.skip_nonfinite(late(8), patience=1),
+    ],
+    ids=["loss 3", "loss 8", "parameter 3", "parameter 8", "frozen"],
+)
+def test_members_one_after_another_go_back_as_they_do_together_and_alone(make):
+    """Alone and one after another a member is taken back once, at the end of a chunk; together after every epoch."""
+    own = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        single, together = (fit(own, seeds=3, lanes=lanes, **SCORED) for lanes in (1, 3))
+        alone = fit(own, key=jax.random.fold_in(key(), 1), **SCORED)
+    assert 0 < int(alone.status.diverged_epoch) < 5
+    for name in single.status._fields:
+        np.testing.assert_array_equal(getattr(single.status, name), getattr(together.status, name), err_msg=name)
+        assert getattr(single.status, name)[1] == getattr(alone.status, name), name
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    for part in ("variables", "state", "history"):
+        jax.tree.map(close, getattr(single, part), getattr(together, part))
+        jax.tree.map(close, jax.tree.map(lambda leaf: leaf[1], getattr(single, part)), getattr(alone, part))
 
 
 @pytest.mark.parametrize("lanes", [None, 2])

@@ -126,6 +126,21 @@ def test_states_in_place_are_not_copied():
     assert re.search(r"f32\[7,30,30\]\S* (copy|broadcast)\(", compiled(False))
 
 
+@pytest.mark.parametrize(("lanes", "expected"), [(1, 1), (2, 0)])
+@pytest.mark.parametrize("devices", [None, 2])
+def test_members_one_after_another_may_be_another_program(lanes, devices, expected):
+    def together(own, shared):
+        return own + shared, jnp.zeros(())
+
+    def by_itself(own, shared):
+        return jax.lax.while_loop(lambda x: x < 3, lambda x: x + 1, own) - own + own + shared, jnp.ones(())
+
+    given = jnp.arange(3.0, 8.0)
+    out, which = spread(together, devices and mesh(devices), lanes, by_itself=by_itself)(given, 2.0)
+    np.testing.assert_array_equal(out, given + 2)
+    np.testing.assert_array_equal(which, np.full(5, expected))
+
+
 def mesh_with(**axes):
     return jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=(AxisType.Auto,) * len(axes))
 

@@ -151,7 +151,9 @@ def program(
     if isinstance(data, Shards):
         batches_of(data, batch_size, members or 1)
         steps = len(data.x) // batch_size
-        made = functools.partial(streams, model, score=score, batch_size=batch_size, steps=steps, patience=patience)
+        made: Callable[..., tuple[Any, ...]] = functools.partial(
+            streams, model, score=score, batch_size=batch_size, steps=steps, patience=patience
+        )
     else:
         data = placed(data)
         made = functools.partial(
@@ -161,20 +163,20 @@ def program(
             batch_size=batch_size,
             buffer=CHUNK_EPOCHS,
             patience=patience,
-            alone=not many,
         )
-    member = runs = made(factory=factory)
+    runs = made(factory=factory)
+    member = runs[0], runs[1 if many else -1]
     if mesh is not None and DATA in mesh.axis_names:
         # What a member computes is the same wherever its rows lie.
         runs = made(factory=lambda **hparams: over_rows(factory(**hparams), mesh))
     if many:
         begin = spread(runs[0], mesh, lanes)
         # Where rows come in pieces, the states before an epoch are needed to its end.
-        advance = spread(runs[1], mesh, lanes, in_place=not isinstance(data, Shards))
+        advance = spread(runs[1], mesh, lanes, in_place=not isinstance(data, Shards), by_itself=runs[-1])
     elif mesh is None:
-        begin, advance = map(jax.jit, runs)
+        begin, advance = jax.jit(runs[0]), jax.jit(runs[-1])
     else:
-        begin, advance = (everywhere(each, mesh) for each in runs)
+        begin, advance = everywhere(runs[0], mesh), everywhere(runs[-1], mesh)
     return Program(begin, advance, member, data, validation, batch_size, epochs, own)
 
 
@@ -270,20 +272,7 @@ def _longer(history: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> dict
 def _chunk(course: Course, count: int) -> Course:
     run, rows = course.program.advance(*arguments(course, count))
     new = {name: values[..., :count] for name, values in read(rows).items()}
-    if course.seed is None and count and int(run.diverged_epoch):
-        run = _before_it_diverged(course, run) if bool(run.spoilt) else run
-        seen = np.arange(count) < int(run.diverged_epoch) - course.done
-        new = {name: np.where(seen, values, np.nan).astype(values.dtype) for name, values in new.items()}
     return course._replace(run=run, history=_longer(course.history, new), done=course.done + count)
-
-
-def _before_it_diverged(course: Course, run: Run) -> Run:
-    """Return a run alone, which has stopped somewhere after it diverged, in the state before: see `programs`."""
-    ended = run
-    while bool(run.spoilt):
-        ended = run
-        run, _ = course.program.advance(*arguments(course, int(run.diverged_epoch) - 1 - course.done))
-    return run._replace(diverged_epoch=ended.diverged_epoch, diverged_step=ended.diverged_step, training=ended.training)
 
 
 def only(course: Course, members: np.ndarray) -> Course:

@@ -48,8 +48,7 @@ class Piece(NamedTuple):
 class Run(NamedTuple):
     """One run between two chunks: arrays only.
 
-    `spoilt` is whether a run that trains alone is still to go back to before it diverged; `under_way` is a `Pass` where
-    its rows come in pieces, else None.
+    `under_way` is a `Pass` where its rows come in pieces, else None.
     """
 
     state: TrainState
@@ -61,7 +60,6 @@ class Run(NamedTuple):
     diverged_step: Array
     skipped: Array
     skipped_step: Array
-    spoilt: Array
     training: Array
     under_way: Any = None
 
@@ -74,6 +72,26 @@ class Keys(NamedTuple):
     validation: Key
 
 
+class Attempt(NamedTuple):
+    """A run that trains by itself, after it went on from where a chunk began.
+
+    Attributes:
+        until: epochs that it goes on for, at most.
+        run: where that led.
+        rows: of the history, those of the first attempt.
+        spoilt: whether it is to go back to before it diverged, and not there yet.
+        epoch: at which the attempt before this one diverged, 0 for the first.
+        step: the same in steps.
+    """
+
+    until: Array
+    run: Run
+    rows: dict[str, Array]
+    spoilt: Array
+    epoch: Array
+    step: Array
+
+
 def programs(
     model: Any,
     factory: Callable[..., Learner],
@@ -81,14 +99,14 @@ def programs(
     batch_size: int,
     buffer: int,
     patience: int | None,
-    alone: bool,
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return two pure functions of one member: how it begins, and how it goes on for a number of epochs.
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """Return pure functions of one member: how it begins, and two of how it goes on for a number of epochs.
 
     A member that diverges keeps its last good state: that of the end of its last good epoch, or where its learner undid
-    the bad steps (`learner.skip_nonfinite`) what that kept. One that trains alone only says where it first saw that it
-    had: whoever drives it lets it go on from the start once more, for the epochs that were good (`course`). To look at
-    all variables after every epoch, and to choose between two states, costs a small model up to a tenth of its time.
+    the bad steps (`learner.skip_nonfinite`) what that kept. Both ways of going on give that. The first is for members
+    under vmap: after every epoch it looks at all variables and chooses between two states, which costs a small model up
+    to a fifth of its time. The second is for a member that trains by itself: it goes on until a loss, or at the end a
+    variable, is not finite, and if so once more from the start, for the epochs that were good.
     """
 
     def begin(own: tuple[Key, dict[str, Array]], data: Batch) -> tuple[Run, Keys]:
@@ -97,50 +115,69 @@ def programs(
         keys = Keys(order_key, step_key, jax.random.fold_in(order_key, NOT_A_STEP))
         zero = jnp.zeros((), jnp.int32)
         best = None if score is None else state.variables
-        no = jnp.asarray(False)
-        run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, zero, zero, no, ~no)
+        run = Run(state, best, jnp.asarray(jnp.inf), zero, zero, zero, zero, zero, zero, jnp.asarray(True))
         return jax.tree.map(_strong, run), keys
 
-    def advance(own: tuple[Run, tuple[Keys, dict[str, Array]]], shared: tuple[Batch, Batch | None, Array]) -> Any:
+    def epochs_of(own: Any, shared: Any, alone: bool) -> tuple[Callable[..., Any], dict[str, Array]]:
+        """Return what takes the run and the rows through an epoch, whose place is given, and no rows yet."""
         run, (keys, hyper) = own
-        data, validation, count = shared
+        data, validation, _ = shared
         learner = factory(**hyper)
 
-        def one(run: Run) -> tuple[Run, dict[str, Array]]:
+        def one(run: Run) -> tuple[Run, dict[str, Array], Array]:
             state, metrics = epoch(learner, run.state, data, keys.order, keys.step, batch_size=batch_size)
             return _ended(run, state, metrics, score, validation, keys.validation, patience, alone)
 
+        def body(i: Array, run: Run, rows: dict[str, Array]) -> tuple[Run, dict[str, Array], Array]:
+            run, row, spoilt = one(run)
+            return run, {name: rows[name].at[i].set(value) for name, value in row.items()}, spoilt
+
         row = jax.eval_shape(one, run)[1]
-        empty = {name: jnp.full((buffer,), jnp.nan, leaf.dtype) for name, leaf in row.items()}
+        return body, {name: jnp.full((buffer,), jnp.nan, leaf.dtype) for name, leaf in row.items()}
 
-        def body(i: Array, carry: tuple[Run, dict[str, Array]]) -> tuple[Run, dict[str, Array]]:
-            run, rows = carry
-            run, row = one(run)
-            return run, {name: rows[name].at[i].set(value) for name, value in row.items()}
+    def together(own: tuple[Run, Any], shared: tuple[Batch, Batch | None, Array]) -> tuple[Run, dict[str, Array]]:
+        body, empty = epochs_of(own, shared, alone=False)
+        return jax.lax.fori_loop(0, shared[2], lambda i, carry: body(i, *carry)[:2], (own[0], empty))
 
-        if not alone:
-            return jax.lax.fori_loop(0, count, body, (run, empty))
+    def by_itself(own: tuple[Run, Any], shared: tuple[Batch, Batch | None, Array]) -> tuple[Run, dict[str, Array]]:
+        body, empty = epochs_of(own, shared, alone=True)
+        start, zero, no = own[0], jnp.zeros((), jnp.int32), jnp.asarray(False)
 
-        def goes_on(carry: tuple[Array, Run, dict[str, Array]]) -> Array:
-            i, run, _ = carry
-            return (i < count) & run.training
+        def attempt(before: Attempt) -> Attempt:
+            def trains(carry: tuple[Array, Run, dict[str, Array], Array]) -> Array:
+                return (carry[0] < before.until) & carry[1].training
 
-        def next_one(carry: tuple[Array, Run, dict[str, Array]]) -> tuple[Array, Run, dict[str, Array]]:
-            i, run, rows = carry
-            return i + 1, *body(i, (run, rows))
+            def next_epoch(carry: tuple[Array, Run, dict[str, Array], Array]) -> Any:
+                i, run, rows, _ = carry
+                return i + 1, *body(i, run, rows)
 
-        _, after, rows = jax.lax.while_loop(goes_on, next_one, (jnp.zeros((), jnp.int32), run, empty))
-        went_on = (after.epochs > run.epochs) | (after.diverged_epoch > run.diverged_epoch)
-        spoilt = went_on & ~after.spoilt & _spoilt(after.state)
-        unseen = spoilt & (after.diverged_epoch == 0)
-        return after._replace(
-            diverged_epoch=jnp.where(unseen, after.epochs, after.diverged_epoch),
-            diverged_step=jnp.where(unseen, after.state.step, after.diverged_step),
-            spoilt=after.spoilt | spoilt,
-            training=after.training & ~spoilt,
-        ), rows
+            count, run, rows, spoilt = jax.lax.while_loop(trains, next_epoch, (zero, start, empty, no))
+            # A gradient may spoil a variable in the last step, which no loss has seen.
+            unseen = (count > 0) & ~spoilt & _spoilt(run.state)
+            diverged = jnp.where(unseen & (run.diverged_epoch == 0), run.epochs, run.diverged_epoch)
+            step = jnp.where(unseen & (run.diverged_epoch == 0), run.state.step, run.diverged_step)
+            spoilt |= unseen
+            return Attempt(
+                until=jnp.where(spoilt, diverged - 1 - start.epochs, before.until),
+                run=run,
+                rows=jax.tree.map(lambda new, old: jnp.where(before.epoch == 0, new, old), rows, before.rows),
+                spoilt=spoilt,
+                epoch=jnp.where(spoilt, diverged, before.epoch),
+                step=jnp.where(spoilt, step, before.step),
+            )
 
-    return begin, advance
+        first = Attempt(shared[2], start, empty, ~no, zero, zero)
+        last = jax.lax.while_loop(lambda now: now.spoilt, attempt, first)
+        went_back = last.epoch > 0
+        run = last.run._replace(
+            diverged_epoch=jnp.where(went_back, last.epoch, last.run.diverged_epoch),
+            diverged_step=jnp.where(went_back, last.step, last.run.diverged_step),
+            training=last.run.training & ~went_back,
+        )
+        after = went_back & (jnp.arange(buffer) >= last.epoch - start.epochs)
+        return run, {name: jnp.where(after, jnp.nan, values) for name, values in last.rows.items()}
+
+    return begin, together, by_itself
 
 
 def streams(
@@ -151,7 +188,7 @@ def streams(
     The loops are those of an epoch in memory, and of unknown length as the outer ones there: so the bits are the same
     (tests/test_fitting_shards.py).
     """
-    start, _ = programs(model, factory, score, batch_size, 1, patience, False)
+    start, *_ = programs(model, factory, score, batch_size, 1, patience)
 
     def begin(own: tuple[Key, dict[str, Array]], first: Batch) -> tuple[Run, Keys]:
         run, keys = start(own, first)
@@ -178,7 +215,7 @@ def streams(
 
         def end(run: Run) -> tuple[Run, dict[str, Array]]:
             state, metrics = run.under_way
-            run, row = _ended(run, state, metrics, score, validation, keys.validation, patience, False)
+            run, row, _ = _ended(run, state, metrics, score, validation, keys.validation, patience, False)
             return run._replace(under_way=Pass(run.state, metrics)), row
 
         run = run._replace(under_way=jax.lax.fori_loop(since, until, one, run.under_way))
@@ -197,8 +234,8 @@ def _ended(
     key: Key,
     patience: int | None,
     alone: bool,
-) -> tuple[Run, dict[str, Array]]:
-    """Return the run after an epoch with these metrics that ended in `state`, and the epoch's row of the history."""
+) -> tuple[Run, dict[str, Array], Array]:
+    """Return the run after an epoch that ended in `state`, the epoch's row of the history, and whether it is spoilt."""
     row = over_epoch(metrics)
     bad_step = _first(run.state, spoilt_losses(metrics))
     if not alone:
@@ -242,8 +279,8 @@ def _counted(run: Run, bad_step: Array, metrics: Metrics) -> Run:
 
 def _judge(
     run: Run, state: TrainState, row: dict[str, Array], bad_step: Array, patience: int | None, alone: bool
-) -> tuple[Run, dict[str, Array]]:
-    """Return the run after an epoch that ended in `state`, and the epoch's row of the history.
+) -> tuple[Run, dict[str, Array], Array]:
+    """Return what `_ended` does.
 
     A run that has ended keeps everything as it is, and one that diverged in this epoch goes back to where it began,
     unless its learner has done so (then `run` says at which step); alone it has not ended, and does not go back.
@@ -268,10 +305,9 @@ def _judge(
         epochs=jnp.where(kept, number, run.epochs),
         diverged_epoch=jnp.where(diverged, number, run.diverged_epoch),
         diverged_step=jnp.where(spoilt, bad_step, run.diverged_step),
-        spoilt=spoilt if alone else run.spoilt,
         training=kept & ~jnp.asarray(waited_enough),
     )
-    return after, {name: jnp.where(run.training, value, jnp.nan) for name, value in row.items()}
+    return after, {name: jnp.where(run.training, value, jnp.nan) for name, value in row.items()}, spoilt
 
 
 def _mean_score(score: Score, variables: Variables, validation: Batch, key: Key, step: Array) -> Array:

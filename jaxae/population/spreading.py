@@ -24,7 +24,11 @@ Measured on x86-64 with AVX-512: smaller members are faster under vmap, larger o
 
 
 def spread(
-    member: Callable[..., Any], mesh: Mesh | None = None, lanes: int | None = None, in_place: bool = False
+    member: Callable[..., Any],
+    mesh: Mesh | None = None,
+    lanes: int | None = None,
+    in_place: bool = False,
+    by_itself: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Return `members(mapped, shared)`: member(mapped[i], shared) for every i, spread over the devices of the mesh.
 
@@ -44,6 +48,8 @@ def spread(
             members, a CPU as many as have activations of `TOGETHER` bytes, and larger ones one after another.
         in_place: a member takes ((state, own), shared) and returns (state, more), and its new state takes the place in
             memory of the one given, which is used up.
+        by_itself: another program of what member does, for where members run one after another: it may branch and loop
+            by a member's own values at no cost. None takes member.
 
     Returns:
         (mapped with a leading axis on every leaf, shared) -> tree with that leading axis on every leaf.
@@ -86,6 +92,9 @@ def spread(
             width = -(-share // -(-share // fitting))  # groups of one size: the fewer members are padded
         else:
             width = share
+        grouping = lanes is not None or width != share
+        if grouping and width == 1 and by_itself is not None:
+            jaxpr, shapes = jax.make_jaxpr(by_itself, return_shape=True)(one, all_of_them)
         flat, tree = core.jaxpr_as_fun(jaxpr), jax.tree.structure(shapes)
 
         def own(mapped: Any, shared: Any) -> Any:
@@ -94,12 +103,13 @@ def spread(
             return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves])
 
         together = jax.vmap(own, in_axes=(0, None))
-        if lanes is None and width == share:
+        if grouping:
+            on_device = filled(grouped(own, together, width, in_place), width)
+        else:
 
             def on_device(mapped: Any, shared: Any, groups: Array) -> Any:
                 return together(mapped, shared)
-        else:
-            on_device = filled(grouped(own, together, width, in_place), width)
+
         if mesh is None:
             made = alone(on_device, in_place), width
         else:
