@@ -151,7 +151,7 @@ def test_a_member_does_not_depend_on_the_others(x):
     together = fit(table(x))[0]
     held = programs.Held(table(x), order[:64], np.int32(1), np.int32(20), np.float32(1e-2))
     own = Members(np.float32([0.0]), np.int32([-1]), np.array([False]), np.float32([0.5]))
-    alone, _ = programs._program(SMALL, 8, 0.1)((keys[1:2], own), held)
+    alone, _ = programs._program(SMALL, 8, 0.1, False)((keys[1:2], own), held)
     for one, leaf in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
         np.testing.assert_allclose(one[0], leaf[1], rtol=1e-4, atol=1e-6)
 

@@ -74,7 +74,7 @@ class Scored(NamedTuple):
 
 
 def _training(
-    family: Family, batch_size: int, trim: float, own: tuple[Key, Members], held: Held
+    family: Family, batch_size: int, trim: float, resampling: bool, own: tuple[Key, Members], held: Held
 ) -> tuple[Variables, Array]:
     """Return the variables of a member, and the sums of its losses (POINTS,) over equal parts of the run."""
     key, member = own
@@ -100,7 +100,7 @@ def _training(
     def step(i: Array, carry: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
         variables, opt_state, losses = carry
         place = jax.random.randint(unrolled(fold_in(draw_key, i)), (batch_size,), 0, count)
-        place = jnp.where(member.resampled, sample(place), place)
+        place = jnp.where(member.resampled, sample(place), place) if resampling else place
         place = jnp.where(place >= first, place + left_out, place)
         batch = Batch(table.x[held.order[place]])
         variables, opt_state, metrics = learner.step(variables, opt_state, batch, fold_in(step_key, i))
@@ -118,8 +118,8 @@ def begun(family: Family, columns: int, key: Key) -> Variables:
 
 
 @functools.cache
-def _program(family: Family, batch_size: int, trim: float) -> Callable[..., Any]:
-    return spread(functools.partial(_training, family, batch_size, trim))
+def _program(family: Family, batch_size: int, trim: float, resampling: bool) -> Callable[..., Any]:
+    return spread(functools.partial(_training, family, batch_size, trim, resampling))
 
 
 def trained(
@@ -138,7 +138,7 @@ def trained(
     """Return the members' variables, and their mean losses over parts of the run, (members, POINTS).
 
     Where there are fewer steps than POINTS, they are (members, steps). Another family, batch size, trim, number of
-    members or size of a padded table is another program.
+    members or size of a padded table is another program, and so is one with any member that is resampled.
 
     Args:
         family: of the members.
@@ -156,7 +156,8 @@ def trained(
     own_keys = jax.random.split(key, len(members.noise))
     own = Members(*map(np.asarray, members, (np.float32, np.int32, bool, np.float32)))
     held = Held(table, order[: len(table.x)], np.int32(folds), np.int32(steps), np.float32(learning_rate))
-    run = _program(family, batch_size, trim)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
+    resampling = bool(own.resampled.any())  # to draw a sample costs time where nobody wants one
+    run = _program(family, batch_size, trim, resampling)  # type: ignore[arg-type]  # a protocol cannot say that it is hashable
     variables, losses = run((own_keys, own), held)
     counts = np.diff(-(-np.arange(POINTS + 1) * steps // POINTS))
     return variables, np.asarray(losses)[:, counts > 0] / counts[counts > 0]
