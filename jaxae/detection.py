@@ -101,7 +101,7 @@ def conformal_threshold(reference: Any, rate: float) -> float:
     """
     checks.fraction("rate", rate, open_ends=True)
     scores = _reference(reference)
-    rank = math.ceil(round((len(scores) + 1) * (1 - rate), 6))
+    rank = max(1, math.ceil(round((len(scores) + 1) * (1 - rate), 6)))
     if rank > len(scores):
         raise ValueError(
             f"{len(scores)} reference scores cannot hold a false alarm rate of {rate:g}: give at least "

@@ -101,6 +101,8 @@ def test_conformal_threshold_by_hand():
     scores = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 7.0, 6.0, 8.0]
     # ⌈10 · 0.8⌉ = 8th of nine; ⌈10 · 0.75⌉ = 8th too, the next whole rank; ⌈10 · 0.9⌉ = 9th.
     assert [conformal_threshold(scores, rate) for rate in (0.2, 0.25, 0.1)] == [8, 8, 9]
+    # However near to 1 the rate is, the least score is the lowest threshold that there is.
+    assert [conformal_threshold(scores, rate) for rate in (0.95, 0.999, 1 - 1e-12)] == [1, 1, 1]
 
 
 def test_too_few_reference_scores_for_a_rate():

@@ -27,6 +27,7 @@ from jaxae.estimators import (
     SparseDetector,
     VariationalAutoencoder,
     VariationalDetector,
+    save,
     standardised,
 )
 
@@ -320,6 +321,37 @@ def test_frames_keep_their_names(x):
         detector.fit(frame.assign(a="text"))
 
 
+def test_explanations_tell_numbers_as_they_are(fitted, x):
+    strange = x[:1] * 1.0
+    strange[0, 3] = 1e300
+    assert "(1e+300, not " in fitted.explain(strange, most=1)[0]
+    names = pandas.DataFrame(x, columns=list("abcdef")).columns
+    assert fitted.explain(strange, most=1, names=names)[0].startswith("d is ")
+    with pytest.raises(ValueError, match="names are 1, but the rows have 6 columns"):
+        fitted.explain(strange, names=["a"])
+    far = clone(fitted).set_params(steps=20).fit(x * 1e-3 + 1e6)
+    found, expected = re.search(r"\((\S+), not (\S+)\)", far.explain(x[:1] * 1e-3 + 1e6, most=1)[0]).groups()
+    assert found != expected
+
+
+def test_parameters_set_after_a_fit_are_those_of_the_next(x, tmp_path):
+    fitted = VariationalDetector(steps=20, members=2, widths=(8,), latent=2).fit(x)
+    before = fitted.score_samples(x), fitted.p_values(x)
+    fitted.set_params(widths=(4,), latent=3, draws=1, criterion="elbo", members=5)
+    np.testing.assert_array_equal(fitted.score_samples(x), before[0])
+    np.testing.assert_array_equal(fitted.p_values(x), before[1])
+    with pytest.raises(ValueError, match="parameters of VariationalDetector were changed after its fit"):
+        save(fitted, tmp_path / "it.safetensors")
+
+
+def test_seeds_are_those_of_numpy(x):
+    ends = [AutoencoderDetector(**SHORT, random_state=seed).fit(x).score_samples(x) for seed in (0, 2**31, 2**32 - 1)]
+    assert len({scores[0] for scores in ends}) == 3
+    for seed in (-1, 2**32, 2**70):
+        with pytest.raises(ValueError, match=f"random_state is {seed}"):
+            AutoencoderDetector(**SHORT, random_state=seed).fit(x)
+
+
 def test_it_stands_in_a_pipeline_and_is_pickled(x):
     pipeline = make_pipeline(StandardScaler(), AutoencoderDetector(**SHORT)).fit(x)
     again = pickle.loads(pickle.dumps(pipeline))
@@ -355,7 +387,7 @@ def test_fewer_rows_than_a_batch():
         ({"steps": 2.5}, "steps"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"learning_rate": 0.0}, "learning_rate"),
-        ({"trim": 1.0}, "share is 1"),
+        ({"trim": 1.0}, "trim is 1"),
         ({"trim": 1.5}, "trim is 1.5"),
         ({"rate": 5}, "rate is 5.*write 0.05 for 5 %"),
         (
@@ -384,6 +416,7 @@ def test_parameters_that_are_refused(parameters, said, x):
     ("detector", "said"),
     [
         (SparseDetector(units=0), "units is 0"),
+        (SparseDetector(trim=1.0), "trim is 1"),
         (SparseDetector(activity=0.0), "activity is 0"),
         (SparseDetector(weight=-1.0), "weight is -1"),
         (DeepSVDD(widths=()), "widths is"),

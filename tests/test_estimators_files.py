@@ -80,12 +80,28 @@ def test_a_generator_and_its_conditions(x, y, tmp_path):
     assert again.classes_.tolist() == fitted.classes_.tolist() and again.classes_.dtype == fitted.classes_.dtype
 
 
+def test_numbers_of_numpy_are_parameters_too(x, tmp_path):
+    given = {
+        "steps": np.int64(20),
+        "noise": np.array([0.1, 1.0]),
+        "rate": np.float32(0.1),
+        "bootstrap": np.bool_(False),
+    }
+    fitted = AutoencoderDetector(widths=(8,), members=2, **given).fit(x)
+    again = load(save(fitted, tmp_path / "it.safetensors"))
+    np.testing.assert_array_equal(again.score_samples(x), fitted.score_samples(x))
+    assert again.get_params()["steps"] == 20 and again.get_params()["noise"] == (0.1, 1.0)
+
+
 def test_what_is_not_saved(x, tmp_path):
     path = tmp_path / "it.safetensors"
     with pytest.raises(NotFittedError):
         save(AutoencoderDetector(), path)
     with pytest.raises(TypeError, match=r"estimator is LinearRegression, but must be one of Autoencoder, "):
         save(LinearRegression(), path)
+    fitted = AutoencoderDetector(steps=2, members=2, rate=0.1).fit(x)
+    with pytest.raises(TypeError, match=r"noise is \{.*\}, but only numbers, text and lists of them can be saved"):
+        save(fitted.set_params(noise={1.0}), path)
     assert not path.exists()
 
 

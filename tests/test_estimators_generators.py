@@ -61,9 +61,25 @@ def test_what_is_refused(rows):
         ConditionalGenerator(condition="kind").fit(x, kind)
     with pytest.raises(ValueError, match="latent is 0"):
         ConditionalGenerator(0).fit(x, kind)
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match="y holds what is no number"):
         ConditionalGenerator(condition="number").fit(x, kind)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         ConditionalGenerator().fit(x, kind[:-1])
     with pytest.raises(ValueError, match="y"):
         ConditionalGenerator().fit(x, None)
+    with pytest.raises(ValueError, match="y holds classes of several types"):
+        ConditionalGenerator().fit(x[:4], np.array(["a", 1, "a", 1], object))
+    assert generator.sample([]).shape == (0, x.shape[1])
+    heat = ConditionalGenerator(steps=5).fit(x, np.linspace(0, 1, len(x)))
+    with pytest.raises(ValueError, match=r"y holds numbers more than 1e\+09 standard deviations"):
+        heat.sample([1e300])
+    years = ConditionalGenerator(steps=5).fit(x, 2000 + np.arange(len(x)) % 20)
+    with pytest.raises(ValueError, match='fitted with condition="number" it takes any'):
+        years.sample([2010.5])
+
+
+def test_a_number_however_large_is_a_condition(rows):
+    x, _ = rows
+    heat = np.linspace(-1, 1, len(x))
+    small, large = (ConditionalGenerator(condition="number", steps=5).fit(x, heat * unit) for unit in (1.0, 1e200))
+    np.testing.assert_allclose(large.sample([5e199]), small.sample([0.5]), rtol=1e-5)

@@ -54,6 +54,7 @@ def test_a_stream_gives_the_answers_of_the_batch(fitted):
     counts = np.array([len(part) for part in parts])
     assert not counts[:15].any() and counts[15] == (16 if fitted.combine == "last" else 1) and (counts[16:] == 1).all()
     found = np.concatenate([*parts, stream.close()])
+    assert len(stream.push(np.zeros(parts and stream.detector.n_features_in_))) == 0  # another series begins
     np.testing.assert_allclose(found, -fitted.score_samples(x), rtol=1e-4)
 
 

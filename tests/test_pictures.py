@@ -721,8 +721,8 @@ class TestContributions:
     def test_what_takes_away_from_a_score(self, tmp_path):
         picture = pictures.contributions(tmp_path, [[1.0, -0.5]], ["a", "b"])
         assert [float(row["contribution"]) for row in rows(tmp_path, "contributions")] == [1.0, -0.5]
-        assert "what takes away from it is drawn as nothing" in picture.caption
-        assert "takes away" not in pictures.contributions(tmp_path, [[1.0, 0.5]], ["a", "b"]).caption
+        assert "the redder, the more of it, the bluer, the less" in picture.caption
+        assert "bluer" not in pictures.contributions(tmp_path, [[1.0, 0.5]], ["a", "b"]).caption
 
     @pytest.mark.parametrize(
         ("changed", "says"),

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from jaxae import checks, ensembles
 from jaxae.estimators.detectors import checked_widths, sparse_family
-from jaxae.estimators.standardised import Standardised, seed
+from jaxae.estimators.standardised import Standardised, seed, two_keys
 
 __all__ = ["Autoencoder", "Denoiser", "SparseAutoencoder", "VariationalAutoencoder"]
 
@@ -44,11 +44,11 @@ class _Single(TransformerMixin, Standardised):
 
     def _decoded(self, z: np.ndarray) -> np.ndarray:
         """Return the rows of codes, in the table's units."""
-        made = ensembles.decoded(self._family(), self.variables_, z, self.n_features_in_)
+        made = ensembles.decoded(self._trained, self.variables_, z, self.n_features_in_)
         return made * self.scale_ + self.mean_
 
     def _encoded(self, X: Any) -> np.ndarray:  # noqa: N803
-        return ensembles.encoded(self._family(), self.variables_, self._rows(X))
+        return ensembles.encoded(self._trained, self.variables_, self._rows(X))
 
 
 class _Coder(ClassNamePrefixFeaturesOutMixin, _Single):
@@ -242,8 +242,8 @@ class VariationalAutoencoder(_Coder):
         """
         check_is_fitted(self)
         checks.whole("n_samples", n_samples)
-        code_key, row_key = jax.random.split(jax.random.key(seed(random_state)))
-        z = np.asarray(jax.random.normal(code_key, (n_samples, self.latent)))
+        code_key, row_key = two_keys(random_state)
+        z = np.asarray(jax.random.normal(code_key, (n_samples, self._trained.latent)))
         apart = np.asarray(jax.random.normal(row_key, (n_samples, self.n_features_in_)))
         return self._decoded(z) + apart * self.residual_scale_
 

@@ -79,7 +79,7 @@ class EnsembleDetector(Thresholded, Standardised):
         held = (fold == 0) & split
         self._measure(x[~held])
         rows = self._standardised(x)
-        left_out = self._across() if cross else np.full(self.members, 0 if split else -1)
+        left_out = self._across(self.members) if cross else np.full(self.members, 0 if split else -1)
         resampled = np.full(self.members, self.bootstrap)
         members = ensembles.Members(noise, left_out, resampled, self._shares())
         self._learn(rows, members, key, order=order, folds=FOLDS, trim=self.trim)
@@ -111,7 +111,7 @@ class EnsembleDetector(Thresholded, Standardised):
         """
         if not len(self.calibration_folds_):
             return super().p_values(X)
-        values, left_out = self._scored(self._rows(X)).values, self._across()
+        values, left_out = self._scored(self._rows(X)).values, self._across(len(self.member_scale_))
         # Of fewer rows than folds some folds are empty.
         folds = np.unique(self.calibration_folds_)
         own = [values[left_out == k].mean(0) for k in folds]
@@ -147,21 +147,21 @@ class EnsembleDetector(Thresholded, Standardised):
         checks.whole("most", most)
         x = self._rows(X)
         found = self._scored(x, entries=True)
-        names = names or getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])])
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])]) if names is None else names
+        if len(names) != x.shape[1]:
+            raise ValueError(f"names are {len(names)}, but the rows have {x.shape[1]} columns")
         order = np.argsort(-found.entries, 1, kind="stable")[:, :most]
         if not self._reconstructs:
             shares = found.entries / found.entries.sum(1, keepdims=True)
             return ["; ".join(f"{names[j]} makes {shares[i, j]:.0%} of it" for j in own) for i, own in enumerate(order)]
         implied = self._implied(found)
-        values = x * self.scale_ + self.mean_
+        values = validate_data(self, X, dtype=np.float64, reset=False)
         apart = (values - implied) / self.residual_scale_
 
         def said(i: int, j: int) -> str:
             side = "above" if apart[i, j] > 0 else "below"
-            return (
-                f"{names[j]} is {abs(apart[i, j]):.1f} sd {side} what its row implies "
-                f"({values[i, j]:.4g}, not {implied[i, j]:.4g})"
-            )
+            found, expected = apart_in_words(values[i, j], implied[i, j])
+            return f"{names[j]} is {abs(apart[i, j]):.1f} sd {side} what its row implies ({found}, not {expected})"
 
         return ["; ".join(said(i, j) for j in best) for i, best in enumerate(order)]
 
@@ -179,9 +179,9 @@ class EnsembleDetector(Thresholded, Standardised):
         """Return the share of the hidden units that every member has."""
         return np.ones(self.members)
 
-    def _across(self) -> np.ndarray:
+    def _across(self, members: int) -> np.ndarray:
         """Return the fold that every member leaves out where all do; those of one fold differ in their noise."""
-        number = np.arange(self.members)
+        number = np.arange(members)
         return (number + number // FOLDS) % FOLDS
 
     def _threshold(self) -> float:
@@ -194,7 +194,7 @@ class EnsembleDetector(Thresholded, Standardised):
 
     def _scored(self, rows: np.ndarray, entries: bool = False) -> ensembles.Scored:
         """Return what the members make of standardised rows; the mean of the values is the score."""
-        found = ensembles.scored(self._family(), self.variables_, rows, self._weights(), self._keys()[2], entries)
+        found = ensembles.scored(self._trained, self.variables_, rows, self._weights(), self._keys()[2], entries)
         return found._replace(values=found.values / self.member_scale_[:, None])
 
     def _made(self, found: ensembles.Scored) -> np.ndarray:
@@ -220,10 +220,12 @@ class EnsembleDetector(Thresholded, Standardised):
         if not isinstance(self.bootstrap, bool | np.bool_):
             raise TypeError(f"bootstrap is {self.bootstrap!r}, but must be True or False")
         checks.fraction("trim", self.trim)
+        if self.trim == 1:
+            raise ValueError("trim is 1, but a step must keep some of its rows: give less, 0.1")
         checks.fraction("rate", self.rate, open_ends=True)
         given = self.contamination
         known = given in ("auto", "cross") if isinstance(given, str) else hasattr(given, "eval")
-        if not known and not (isinstance(given, float) and 0 < given <= 0.5):
+        if not known and not (isinstance(given, float | np.floating) and 0 < given <= 0.5):
             raise ValueError(
                 f'contamination is {given!r}, but must be "auto", "cross", a share of the rows in (0, 0.5], or '
                 "an object of pythresh"
@@ -232,3 +234,17 @@ class EnsembleDetector(Thresholded, Standardised):
             raise ValueError(
                 f'members is {self.members}, but contamination="cross" needs at least one for each of {FOLDS} folds'
             )
+
+
+def apart_in_words(*values: float) -> list[str]:
+    """Return numbers with four digits, or as many as it takes to tell them apart.
+
+    Examples:
+        >>> apart_in_words(12.345, 9.0), apart_in_words(1000000.5, 1000000.25)
+        (['12.35', '9'], ['1000000.5', '1000000.2'])
+    """
+    for digits in range(4, 18):
+        words = [f"{value:.{digits}g}" for value in values]
+        if len(set(words)) == len(set(values)):
+            break
+    return words

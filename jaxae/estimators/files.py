@@ -113,7 +113,11 @@ def _told(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if type(estimator) is not CLASSES.get(name):
         raise TypeError(f"estimator is {name}, but must be one of {', '.join(CLASSES)}")
     check_is_fitted(estimator)
-    parameters = estimator.get_params(deep=False)
+    parameters = {name: _plain(own) for name, own in estimator.get_params(deep=False).items()}
+    if hasattr(estimator, "_trained"):
+        members = parameters.get("members")
+        if estimator._family() != estimator._trained or members not in (None, len(estimator.loss_curve_)):
+            raise ValueError(f"parameters of {name} were changed after its fit: fit it again, and then save it")
     if "random_state" in parameters and not isinstance(parameters["random_state"], int):
         parameters["random_state"] = estimator.seed_
     fitted = {key: value for key, value in vars(estimator).items() if key.endswith("_") and not key.startswith("_")}
@@ -135,12 +139,19 @@ def _told(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays[key] = value
         else:
             config["numbers"][key] = value
-    try:
-        return json.loads(json.dumps(config)), arrays
-    except TypeError:
-        raise TypeError(
-            f"the parameters of {name} are {parameters}, but only numbers, text and lists of them can be saved"
-        ) from None
+    for told, own in config["parameters"].items():
+        try:
+            json.dumps(own)
+        except TypeError:
+            raise TypeError(
+                f"{told} is {own!r:.80}, but only numbers, text and lists of them can be saved in a file"
+            ) from None
+    return json.loads(json.dumps(config)), arrays
+
+
+def _plain(parameter: Any) -> Any:
+    """Return NumPy's numbers and arrays as Python's, and anything else as it is."""
+    return parameter.tolist() if isinstance(parameter, np.generic | np.ndarray) else parameter
 
 
 def _built(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
@@ -223,4 +234,5 @@ def _place_variables(estimator: Any, arrays: Mapping[str, np.ndarray]) -> None:
         if shapes[0] != shapes[1]:
             raise ValueError(f"{named(name)} is {shapes[1]}, but must be {shapes[0]}")
     own = {name.removeprefix("variables_/"): leaf for name, leaf in found.items()}
+    estimator._trained = family
     estimator.variables_ = nested(own, list(dict.fromkeys(name.split("/")[1] for name in wanted)))

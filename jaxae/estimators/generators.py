@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from jaxae import checks, ensembles
 from jaxae.estimators.detectors import checked_widths
-from jaxae.estimators.standardised import Standardised, seed
+from jaxae.estimators.standardised import FARTHEST, Standardised, mean_and_scale, seed, two_keys
 
 __all__ = ["ConditionalGenerator"]
 
@@ -97,12 +97,14 @@ class ConditionalGenerator(Standardised):
         self._check()
         if self.condition not in ("auto", "classes", "number"):
             raise ValueError(f'condition is {self.condition!r}, but must be "auto", "classes" or "number"')
-        number = self.condition == "number" or (self.condition == "auto" and type_of_target(y) == "continuous")
-        self.classes_ = np.zeros(0) if number else np.unique(y)
+        try:
+            number = self.condition == "number" or (self.condition == "auto" and type_of_target(y) == "continuous")
+            self.classes_ = np.zeros(0) if number else np.unique(y)
+        except TypeError:
+            raise ValueError("y holds classes of several types: make texts of all, or numbers") from None
         self.condition_mean_, self.condition_scale_ = 0.0, 1.0
         if number:
-            values = y.astype(np.float64)
-            self.condition_mean_, self.condition_scale_ = float(values.mean()), float(values.std()) or 1.0
+            self.condition_mean_, self.condition_scale_ = map(float, mean_and_scale(_numbers(y)))
         self.seed_ = seed(self.random_state)
         both = self._drawn(np.concatenate([self._conditions(y), x], axis=1))
         conditions = both.shape[1] - x.shape[1]
@@ -122,11 +124,14 @@ class ConditionalGenerator(Standardised):
             ValueError: for a class that the fit did not see, or what is no number where it saw numbers.
         """
         check_is_fitted(self)
-        cond = self._conditions(column_or_1d(np.asarray(y)))
-        code_key, row_key = jax.random.split(jax.random.key(seed(random_state)))
-        z = np.asarray(jax.random.normal(code_key, (len(cond), self.latent)))
+        y = column_or_1d(np.asarray(y))
+        if not len(y):
+            return np.zeros((0, self.n_features_in_))
+        cond = self._conditions(y)
+        code_key, row_key = two_keys(random_state)
+        z = np.asarray(jax.random.normal(code_key, (len(cond), self._trained.latent)))
         columns, conditions = self.n_features_in_, cond.shape[1]
-        made = ensembles.decoded(self._family(), self.variables_, np.concatenate([z, cond], 1), conditions + columns)
+        made = ensembles.decoded(self._trained, self.variables_, np.concatenate([z, cond], 1), conditions + columns)
         apart = np.asarray(jax.random.normal(row_key, (len(cond), columns)))
         logvar = self.variables_["params"]["decoder"]["logvar"][conditions : conditions + columns]
         return (made[:, conditions:] + apart * np.exp(0.5 * logvar)) * self.scale_ + self.mean_
@@ -134,15 +139,19 @@ class ConditionalGenerator(Standardised):
     def _conditions(self, y: np.ndarray) -> np.ndarray:
         """Return conditions as the model sees them, (n, conditions)."""
         if not len(self.classes_):
-            values = y.astype(np.float64)
+            values = _numbers(y)
             if not np.isfinite(values).all():
                 raise ValueError("y holds numbers that are not finite: fill them in or leave those rows out")
-            return ((values - self.condition_mean_) / self.condition_scale_)[:, None]
+            found = (values - self.condition_mean_) / self.condition_scale_
+            if (np.abs(found) > FARTHEST).any():
+                raise ValueError(f"y holds numbers more than {FARTHEST:g} standard deviations from those of the fit")
+            return found[:, None]
         unknown = ~np.isin(y, self.classes_)
         if unknown.any():
+            hint = '; fitted with condition="number" it takes any' if self.classes_.dtype.kind in "iuf" else ""
             raise ValueError(
                 f"y holds {y[unknown][0]!r}, but the fit saw {', '.join(map(str, self.classes_[:10]))}"
-                f"{', …' if len(self.classes_) > 10 else ''}"
+                f"{', …' if len(self.classes_) > 10 else ''}{hint}"
             )
         return (y[:, None] == self.classes_[None]).astype(np.float64)
 
@@ -153,3 +162,11 @@ class ConditionalGenerator(Standardised):
     def _family(self) -> ensembles.Conditional:
         checks.whole("latent", self.latent)
         return ensembles.Conditional(checked_widths(self.widths), self.latent, max(1, len(self.classes_)))
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Return conditions as numbers."""
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError('y holds what is no number: condition="classes" takes texts') from None

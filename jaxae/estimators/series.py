@@ -243,8 +243,11 @@ class Stream:
         return np.asarray([self._combined(self.open.popleft())])
 
     def close(self) -> np.ndarray:
-        """Return the scores of the points that are left, as if the series ended here."""
-        return np.asarray([self._combined(self.open.popleft()) for _ in range(len(self.open)) if self.open[0]])
+        """Return the scores of the points that are left, as the series ends here; the next point begins another."""
+        left = [self._combined(seen) for seen in self.open if seen]
+        self.open.clear()
+        self.last.clear()
+        return np.asarray(left)
 
     def _combined(self, seen: list[Any]) -> float:
         return float(np.mean(seen) if self.detector.combine == "mean" else np.min(seen))

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxae import checks, ensembles
 
-__all__ = ["Standardised", "seed"]
+__all__ = ["FARTHEST", "Standardised", "mean_and_scale", "seed", "two_keys"]
 
 MOST = 100_000
 """Rows of a table that are used by a fit, at most, its calibration included."""
@@ -47,16 +47,12 @@ class Standardised(BaseEstimator):
         if len(x) <= MOST:
             return x
         # Another key than those of `_keys`, which is split of the same.
-        key = jax.random.fold_in(jax.random.key(self.seed_), 3)
+        key = jax.random.fold_in(jax.random.key(_word(self.seed_)), 3)
         return x[np.sort(np.asarray(jax.random.choice(key, len(x), (MOST,), replace=False)))]
 
     def _measure(self, x: np.ndarray) -> None:
         """Take means and scales from rows."""
-        largest = np.abs(x).max(0)
-        # In units of the largest, whose square is a number.
-        units = np.where(largest > 0, largest, 1.0)
-        self.mean_, spread = (x / units).mean(0) * units, (x / units).std(0) * units
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.scale_ = mean_and_scale(x)
 
     def _standardised(self, x: np.ndarray) -> np.ndarray:
         return np.clip((x - self.mean_) / self.scale_, -FARTHEST, FARTHEST)
@@ -74,8 +70,9 @@ class Standardised(BaseEstimator):
         Raises:
             ValueError: if any of them diverges; it names them.
         """
+        self._trained = self._family()
         variables, losses = ensembles.trained(
-            self._family(),
+            self._trained,
             ensembles.padded(rows),
             members,
             key,
@@ -100,16 +97,44 @@ class Standardised(BaseEstimator):
         self.variables_ = jax.tree.map(lambda leaf: leaf[0], self.variables_)
         self.loss_curve_ = self.loss_curve_[0]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all but the family, whose functions cannot be."""
+        return {name: own for name, own in super().__getstate__().items() if name != "_trained"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled, and make the family of the parameters."""
+        super().__setstate__(state)
+        if hasattr(self, "variables_"):
+            self._trained = self._family()
+
     def _keys(self) -> Any:
         """Return the keys of a fit: of the order of the rows, of the members, and of what is drawn after training."""
-        # As JAX takes a whole number for a seed.
-        return _three(np.int64(self.seed_).astype(np.int32))
+        return _three(_word(self.seed_))
 
 
 @jax.jit
 def _three(seed: Any) -> Any:
     keys = jax.random.split(jax.random.key(seed), 3)
     return keys[0], keys[1], keys[2]
+
+
+def _word(seed: int) -> np.int32:
+    """Return a seed as JAX takes a whole number for one."""
+    return np.int64(seed).astype(np.int32)
+
+
+def two_keys(random_state: Any) -> Any:
+    """Return two keys of a seed."""
+    return jax.random.split(jax.random.key(_word(seed(random_state))))
+
+
+def mean_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and standard deviations of columns, however large their numbers are; 1 where nothing varies."""
+    largest = np.abs(x).max(0)
+    # In units of the largest, whose square is a number.
+    units = np.where(largest > 0, largest, 1.0)
+    mean, spread = (x / units).mean(0) * units, (x / units).std(0) * units
+    return mean, np.where(spread > 0, spread, 1.0)
 
 
 def seed(random_state: Any) -> int:
@@ -119,5 +144,6 @@ def seed(random_state: Any) -> int:
 
         return secrets.randbits(31)
     if isinstance(random_state, int | np.integer):
+        checks.whole("random_state", random_state, low=0, high=2**32 - 1)
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31))

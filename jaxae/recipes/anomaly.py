@@ -263,7 +263,7 @@ def checked(
     ]
     for rate, name in rates.items():
         # The false alarm rate of a threshold at this rank of the reference is itself random, with a beta distribution.
-        rank = math.ceil(round((reference + 1) * (1 - rate), 6))
+        rank = max(1, math.ceil(round((reference + 1) * (1 - rate), 6)))
         chance = betabinom(normal, reference + 1 - rank, rank)
         low, high = (int(chance.ppf(q)) / normal for q in (0.005, 0.995))
         found.append(ja.report.checks.between(metrics[name], low, high, name=f"false alarm rate for {rate:g}"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OF_OWN_DATA", "PARTS", "read", "scaling"]
 
-UNITS = {"loss": "mean over the members", "mean_score": "1 for a typical training row"}
+UNITS = {"loss": "mean over the members", "mean_score": "1 for a typical training row; of variational in nats"}
 PCA = "PCA's residual, 90 % of the variance"
 CONTROLS = {
     **{
@@ -109,6 +109,7 @@ class Ensemble(NamedTuple):
         own = dict(variables)
         scales = own.pop("scales")
         detector.variables_, detector.n_features_in_, detector.seed_ = own, self.variables, 0
+        detector._trained = detector._family()
         detector.mean_, detector.scale_ = scales["middle"], scales["column"]
         detector.member_scale_, detector.residual_scale_ = scales["member"], scales["residual"]
         # It is asked for scores alone: alarms are calibrated by the folder's own rows.

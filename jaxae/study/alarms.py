@@ -46,7 +46,8 @@ class Alarms(NamedTuple):
             ['heat 75%, flow 25%']
         """
         order = np.argsort(-self.contributions, axis=1, kind="stable")[:, :most]
-        shares = self.contributions / np.maximum(self.score, np.finfo(float).tiny)[:, None]
+        size = np.abs(self.contributions).sum(1, keepdims=True)  # the score, where nothing takes away from it
+        shares = self.contributions / np.maximum(size, np.finfo(float).tiny)
         return [", ".join(f"{names[j]} {shares[i, j]:.0%}" for j in best) for i, best in enumerate(order)]
 
 
@@ -125,5 +126,5 @@ def _comparable(scores: np.ndarray) -> np.ndarray:
     A row's score depends in its last float32 digits on how many rows are scored with it; two equal rows of a table of
     whole numbers must stay equal.
     """
-    size = 10.0 ** (np.floor(np.log10(np.maximum(scores, np.finfo(float).tiny))) - 4)
+    size = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(scores), np.finfo(float).tiny))) - 4)
     return np.round(scores / size) * size

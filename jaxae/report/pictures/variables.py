@@ -159,7 +159,7 @@ def contributions(
         ...     contributions(folder, [[0.1, 4.0], [0.2, 0.1]], ["flow", "pressure"]).file
         'contributions.png'
     """
-    from matplotlib.colors import PowerNorm
+    from matplotlib.colors import Normalize, PowerNorm
 
     values = table("shares", shares, columns)
     names = [f"row {i}" for i in range(len(values))] if rows is None else list(rows)
@@ -189,8 +189,12 @@ def contributions(
         bars.locator_params(axis="y", nbins=3)
         bars.set_ylim(bottom=min(0.0, float(mean[drawn].min())))
         bars.set_title(with_unit(f"mean of {plural(len(values), 'row')}", unit))
-        norm = PowerNorm(0.5, vmin=0.0, vmax=max(part.max(), 0.0) or 1.0)
-        picture = heat.imshow(np.maximum(part, 0.0), cmap=SEQUENTIAL, norm=norm, aspect="auto", interpolation="nearest")
+        reach = float(np.abs(part).max()) or 1.0
+        signed = part.min() < -0.01 * reach
+        norm = Normalize(-reach, reach) if signed else PowerNorm(0.5, vmin=0.0, vmax=reach)
+        colours = DIVERGING if signed else SEQUENTIAL
+        shades = part if signed else np.maximum(part, 0.0)
+        picture = heat.imshow(shades, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
         clear(heat)
         heat.set_xticks(places, [short(columns[j], 20) for j in drawn], rotation=90, fontsize=size)
         heat.set_yticks(np.arange(shown), [short(label, 24) for label in names[:shown]], fontsize=8)
@@ -199,10 +203,10 @@ def contributions(
         bar.outline.set_visible(False)
     if caption is None:
         first = "" if shown == len(values) else f" (the first {number(shown)} of {plural(len(values), 'row')})"
-        less = "; what takes away from it is drawn as nothing" if part.min() < 0 else ""
+        shade = "the redder, the more of it, the bluer, the less" if signed else "the brighter, the more of it"
         caption = (
-            f"Every line is one row{first}, every cell what a variable contributes to its score: the brighter, the "
-            f"more of it{less}. The bars are the mean over {plural(len(values), 'row')}."
+            f"Every line is one row{first}, every cell what a variable contributes to its score: "
+            f"{shade}. The bars are the mean over {plural(len(values), 'row')}."
             f"{which(drawn, columns, 'with the largest mean')}"
         )
     return Picture(f"{name}.png", title, caption)
