@@ -7,7 +7,7 @@ steps, learning rate, noise) is an argument of the program.
 
 from jaxae.ensembles.conditional import Conditional
 from jaxae.ensembles.convolving import Convolving
-from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational
+from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational, log_variances
 from jaxae.ensembles.programs import POINTS, Members, Scored, begun, decoded, encoded, scored, trained
 from jaxae.ensembles.spheres import Spheres
 from jaxae.ensembles.tables import Table, padded, shuffled
@@ -27,6 +27,7 @@ __all__ = [
     "begun",
     "decoded",
     "encoded",
+    "log_variances",
     "padded",
     "scored",
     "shuffled",
