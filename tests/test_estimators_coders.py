@@ -123,3 +123,20 @@ def test_codes_of_another_size_are_refused(x):
     coder = Autoencoder(2, **SHORT).fit(x)
     with pytest.raises(ValueError, match="X has 3 columns, but a code has 2"):
         coder.inverse_transform(np.zeros((4, 3)))
+
+
+def test_the_scale_around_a_code_is_that_of_the_data():
+    """However little columns vary around what their code says, a short training learns how much."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 1)) * [1.0, 2.0, -3.0] + 0.02 * rng.normal(size=(2000, 3))
+    fitted = VariationalAutoencoder(latent=1).fit(x)
+    apart = np.sqrt(((fitted.inverse_transform(fitted.transform(x)) - x) ** 2).mean(0))
+    assert (fitted.residual_scale_ > 0.8 * apart).all() and (fitted.residual_scale_ < 3 * apart).all()
+    assert (np.abs(np.corrcoef(fitted.sample(4000).T)) > 0.998).all()
+
+
+def test_columns_that_are_reproduced_exactly_stay_numbers():
+    x = np.random.default_rng(0).normal(size=(300, 1)) * [1.0, 2.0, -1.0, 0.0]
+    fitted = VariationalAutoencoder(latent=1, widths=(8,), steps=3000, learning_rate=0.02).fit(x)
+    assert np.isfinite(fitted.loss_curve_).all() and (fitted.residual_scale_ >= 0.99e-3 * fitted.scale_).all()
+    assert (np.abs(fitted.sample(100)[:, 3]) < 0.01).all()

@@ -83,6 +83,7 @@ def folder(tmp_path_factory):
     ensemble = ("--data", root / "labelled.csv", "--set", "members=3", "label=fault")
     run(*train, root / "detector", "detector", *ensemble)
     run(*train, root / "svdd", "detector", *ensemble, "kind=svdd", "learning_rate=1e-3")
+    run(*train, root / "nats", "detector", *ensemble, "kind=variational", "latent=2")
     given = ("condition=temperature,grade", "widths=16", "latent=1")
     run(*train, root / "conditional", "conditional-vae", "--data", root / "grades.csv", *few, *given)
     windows = ("length=24", "widths=12", "latent=3", "rate=0.01", "epochs=30", "batch_size=50")
@@ -119,6 +120,16 @@ class TestEnsemble:
             assert all(because.startswith(HEADER.split(",")[2]) for because in found["because"][5:])
         else:
             assert all(re.match(r"\w+ makes \d+% of it", because) for because in found["because"])
+
+    def test_scores_in_nats_may_be_below_0(self, folder, tmp_path):
+        """A likelihood is a density: of rows that are reproduced well minus its logarithm is below 0."""
+        run("detect", folder / "nats", "--data", folder / "new.csv", "--rate", "0.02", "--out", tmp_path / "a.csv")
+        found = columns(tmp_path / "a.csv")
+        score = np.array(found["score"], float)
+        assert score[:5].max() < 0 < score[5:].min() and found["alarm"] == ["0"] * 5 + ["1"] * 5
+        parts = np.array([found[f"contribution_{each}"] for each in HEADER.split(",")], float)
+        np.testing.assert_allclose(parts.sum(0), score, rtol=1e-3)
+        assert all(because.startswith(HEADER.split(",")[2]) for because in found["because"][5:])
 
     def test_reasons_are_in_the_users_units(self, folder, tmp_path):
         run("detect", folder / "detector", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
