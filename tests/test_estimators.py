@@ -401,6 +401,8 @@ def test_fewer_rows_than_a_batch():
         ({"widths": (0,)}, "a number in widths is 0"),
         ({"noise": -0.1}, "noise is -0.1"),
         ({"noise": ()}, "noise is \\(\\)"),
+        ({"noise": None}, "noise is None, but must be one number or several"),
+        ({"noise": "loud"}, "noise is 'loud', but must be one number or several"),
         ({"shares": 0.0}, "shares is 0"),
         ({"shares": (0.5, 1.5)}, "shares is 1.5"),
         ({"shares": ()}, "shares is \\(\\), but must be one number or several in"),

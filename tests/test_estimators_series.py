@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from jaxae.estimators import AutoencoderDetector, SeriesDetector
@@ -143,3 +144,8 @@ def test_series_that_are_refused(fitted):
     for point in ([1.0], [np.nan, 1.0], [1.0, 2.0, 3.0]):
         with pytest.raises(ValueError, match=r"a point must be \(2,\) finite numbers"):
             fitted.stream().push(point)
+
+
+def test_what_scores_no_rows_is_no_detector():
+    with pytest.raises(TypeError, match=r"detector is StandardScaler\(\), but must have score_samples"):
+        SeriesDetector(StandardScaler(), length=8).fit(series(0))

@@ -22,8 +22,11 @@ class Denoising(EnsembleDetector):
 
     def _in_turn(self, name: str, given: Any, check: Callable[[str, float], None], allowed: str) -> np.ndarray:
         """Return what the members take in turn of one number or several, each of which is checked."""
-        levels = np.atleast_1d(np.asarray(given, np.float64))
-        if levels.ndim != 1 or not len(levels):
+        try:
+            levels = np.atleast_1d(np.asarray(given, np.float64))
+        except (TypeError, ValueError):
+            levels = np.zeros(0)
+        if given is None or levels.ndim != 1 or not len(levels):
             raise ValueError(f"{name} is {given!r}, but must be {allowed}")
         for level in levels:
             check(name, float(level))
@@ -332,6 +335,7 @@ def sparse_family(units: int, activity: float, weight: float) -> ensembles.Autoe
 
 def checked_widths(widths: Any, name: str = "widths") -> tuple[int, ...]:
     """Return the widths of hidden layers, or refuse what is none."""
+    widths = widths.tolist() if isinstance(widths, np.ndarray) else widths
     if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
         raise ValueError(f"{name} is {widths!r}, but must have one number per hidden layer: (64, 64)")
     for width in widths:

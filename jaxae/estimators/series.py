@@ -187,6 +187,8 @@ class SeriesDetector(Thresholded, BaseEstimator):
         checks.whole("stride", self.stride, high=self.length, why=", the length, so that every point is covered")
         checks.whole("gap", self.gap, low=0)
         checks.fraction("rate", self.rate, open_ends=True)
+        if self.detector is not None and not hasattr(self.detector, "score_samples"):
+            raise TypeError(f"detector is {self.detector!r:.80}, but must have score_samples: AutoencoderDetector()")
         if self.combine not in COMBINE:
             raise ValueError(f"combine is {self.combine!r}, but must be one of {', '.join(map(repr, COMBINE))}")
         if self.combine == "last" and self.stride != 1:
