@@ -79,6 +79,24 @@ def calibrate(score: Callable[[Any], Array], reference: Any, quantile: float = 0
     return Detector(score, jnp.quantile(scores, quantile, method="higher"))
 
 
+def conformal_rank(count: int, rate: float) -> int:
+    """Return which of so many reference scores, in order and from 1, is the threshold for a rate of false alarms.
+
+    Where they are too few for the rate it is more than there are.
+
+    Examples:
+        >>> conformal_rank(99, 0.05)
+        95
+    """
+    # However near to 1 the rate is, the least score is the lowest threshold that there is.
+    return max(1, math.ceil(round((count + 1) * (1 - rate), 6)))
+
+
+def references_needed(rate: float) -> int:
+    """Return how many reference scores can hold a rate of false alarms, at least."""
+    return math.ceil(round(1 / rate - 1, 6))
+
+
 def conformal_threshold(reference: Any, rate: float) -> float:
     """Return the threshold that a new normal example's score exceeds with a probability of at most `rate`.
 
@@ -101,11 +119,11 @@ def conformal_threshold(reference: Any, rate: float) -> float:
     """
     checks.fraction("rate", rate, open_ends=True)
     scores = _reference(reference)
-    rank = max(1, math.ceil(round((len(scores) + 1) * (1 - rate), 6)))
+    rank = conformal_rank(len(scores), rate)
     if rank > len(scores):
         raise ValueError(
             f"{len(scores)} reference scores cannot hold a false alarm rate of {rate:g}: give at least "
-            f"{math.ceil(round(1 / rate - 1, 6))}, or ask for a rate of at least {1 / (len(scores) + 1):.2g}"
+            f"{references_needed(rate)}, or ask for a rate of at least {1 / (len(scores) + 1):.2g}"
         )
     return float(np.sort(scores)[rank - 1])
 

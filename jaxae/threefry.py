@@ -5,8 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.extend.random import define_prng_impl
 
 from jaxae.types import Array, Key
@@ -61,18 +59,15 @@ def _plain(keys: Key, like: Key) -> Key:
 def _threefry(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
     """Return the two words that Threefry-2x32 in 20 rounds makes of the two words of a counter.
 
-    Compiled by itself and of JAX's lowest functions, so that programs with many draws are traced in half the time.
+    Compiled by itself, so that draws of one shape are traced and lowered once.
     """
-    parity = np.uint32(PARITY)
-    words = key[0], key[1], lax.bitwise_xor(lax.bitwise_xor(key[0], key[1]), parity)
-    high, low = lax.add(high, words[0]), lax.add(low, words[1])
+    words = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY))
+    high, low = high + words[0], low + words[1]
     for i in range(5):
         for places in ROTATIONS[i % 2]:
-            left, right = lax.shift_left(low, np.uint32(places)), lax.shift_right_logical(low, np.uint32(32 - places))
-            high = lax.add(high, low)
-            low = lax.bitwise_xor(high, lax.bitwise_or(left, right))
-        high = lax.add(high, words[(i + 1) % 3])
-        low = lax.add(low, lax.add(words[(i + 2) % 3], np.uint32(i + 1)))
+            high = high + low
+            low = high ^ ((low << jnp.uint32(places)) | (low >> jnp.uint32(32 - places)))
+        high, low = high + words[(i + 1) % 3], low + words[(i + 2) % 3] + jnp.uint32(i + 1)
     return high, low
 
 

@@ -7,7 +7,7 @@ steps, learning rate, noise) is an argument of the program.
 
 from jaxae.ensembles.conditional import Conditional
 from jaxae.ensembles.convolving import Convolving
-from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational, log_variances
+from jaxae.ensembles.families import Autoencoding, Coding, Family, Variational, deviations
 from jaxae.ensembles.programs import POINTS, Members, Scored, begun, decoded, encoded, scored, trained
 from jaxae.ensembles.spheres import Spheres
 from jaxae.ensembles.tables import Table, padded, shuffled
@@ -26,8 +26,8 @@ __all__ = [
     "Variational",
     "begun",
     "decoded",
+    "deviations",
     "encoded",
-    "log_variances",
     "padded",
     "scored",
     "shuffled",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxae.distributions import Normal
@@ -19,10 +20,11 @@ from jaxae.ensembles.tables import Table
 from jaxae.losses import elbo, reconstruction, sparse
 from jaxae.models import AE, VAE
 from jaxae.networks import MLP
+from jaxae.networks.layers import conditioned
 from jaxae.threefry import unrolled
 from jaxae.types import Array, Key, Loss, Variables
 
-__all__ = ["Autoencoding", "Coding", "Family", "Reconstructing", "Variational", "coded", "log_variances", "widened"]
+__all__ = ["Autoencoding", "Coding", "Family", "Reconstructing", "Variational", "coded", "deviations", "widened"]
 
 WIDEST = 20.0
 """Logarithm of a posterior's variance, at most, where rows are scored: 22,000 times the prior's standard deviation."""
@@ -201,14 +203,18 @@ class QuickScale(nn.Module):
     @nn.compact
     def __call__(self, z: Array, cond: Array | None = None) -> Normal:
         """Return a `Normal` with fields (n, columns)."""
-        mean = self.network(z if cond is None else jnp.concatenate([z, cond], -1))
-        logvar = log_variances(self.param("logvar", nn.initializers.zeros_init(), mean.shape[1:], mean.dtype))
+        mean = conditioned(self.network, z, cond)
+        logvar = _log_variances(self.param("logvar", nn.initializers.zeros_init(), mean.shape[1:], mean.dtype))
         return Normal(mean, jnp.broadcast_to(logvar[None], mean.shape))
 
 
-def log_variances(parameter: Array) -> Array:
-    """Return the log variances (columns,) that the parameter of a `QuickScale` stands for."""
+def _log_variances(parameter: Array) -> Array:
     return jnp.maximum(QUICK * parameter, math.log(LEAST))
+
+
+def deviations(variables: Variables, columns: slice) -> np.ndarray:
+    """Return the standard deviations around the mean of columns of a table, by one member's variables (`coded`)."""
+    return np.exp(0.5 * np.asarray(_log_variances(variables["params"]["decoder"]["logvar"][columns])))
 
 
 def coded(widths: tuple[int, ...], latent: int, columns: int, activation: Callable[[Array], Array]) -> VAE:

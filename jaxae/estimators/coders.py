@@ -250,8 +250,7 @@ class VariationalAutoencoder(_Coder):
     @property
     def residual_scale_(self) -> np.ndarray:
         """(columns,) standard deviation of a column around what its code says, in its units."""
-        logvar = ensembles.log_variances(self.variables_["params"]["decoder"]["logvar"][: self.n_features_in_])
-        return np.exp(0.5 * np.asarray(logvar)) * self.scale_
+        return ensembles.deviations(self.variables_, slice(self.n_features_in_)) * self.scale_
 
     @property
     def _n_features_out(self) -> int:

@@ -145,23 +145,24 @@ class EnsembleDetector(Thresholded, Standardised):
             names: of the columns; None takes those that the fit saw.
         """
         checks.whole("most", most)
-        x = self._rows(X)
-        found = self._scored(x, entries=True)
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(x.shape[1])]) if names is None else names
-        if len(names) != x.shape[1]:
-            raise ValueError(f"names are {len(names)}, but the rows have {x.shape[1]} columns")
+        values = self._checked(X)
+        found = self._scored(self._standardised(values), entries=True)
+        names = (
+            getattr(self, "feature_names_in_", [f"x{i}" for i in range(values.shape[1])]) if names is None else names
+        )
+        if len(names) != values.shape[1]:
+            raise ValueError(f"names are {len(names)}, but the rows have {values.shape[1]} columns")
         order = np.argsort(-found.entries, 1, kind="stable")[:, :most]
         if not self._reconstructs:
             shares = found.entries / found.entries.sum(1, keepdims=True)
             return ["; ".join(f"{names[j]} makes {shares[i, j]:.0%} of it" for j in own) for i, own in enumerate(order)]
         implied = self._implied(found)
-        values = validate_data(self, X, dtype=np.float64, reset=False)
         apart = (values - implied) / self.residual_scale_
 
         def said(i: int, j: int) -> str:
             side = "above" if apart[i, j] > 0 else "below"
-            found, expected = apart_in_words(values[i, j], implied[i, j])
-            return f"{names[j]} is {abs(apart[i, j]):.1f} sd {side} what its row implies ({found}, not {expected})"
+            is_, was_to_be = apart_in_words(values[i, j], implied[i, j])
+            return f"{names[j]} is {abs(apart[i, j]):.1f} sd {side} what its row implies ({is_}, not {was_to_be})"
 
         return ["; ".join(said(i, j) for j in best) for i, best in enumerate(order)]
 

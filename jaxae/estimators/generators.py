@@ -133,9 +133,8 @@ class ConditionalGenerator(Standardised):
         columns, conditions = self.n_features_in_, cond.shape[1]
         made = ensembles.decoded(self._trained, self.variables_, np.concatenate([z, cond], 1), conditions + columns)
         apart = np.asarray(jax.random.normal(row_key, (len(cond), columns)))
-        own = self.variables_["params"]["decoder"]["logvar"][conditions : conditions + columns]
-        logvar = np.asarray(ensembles.log_variances(own))
-        return (made[:, conditions:] + apart * np.exp(0.5 * logvar)) * self.scale_ + self.mean_
+        spread = ensembles.deviations(self.variables_, slice(conditions, conditions + columns))
+        return (made[:, conditions:] + apart * spread) * self.scale_ + self.mean_
 
     def _conditions(self, y: np.ndarray) -> np.ndarray:
         """Return conditions as the model sees them, (n, conditions)."""

@@ -59,8 +59,12 @@ class Standardised(BaseEstimator):
 
     def _rows(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return new rows X, standardised."""
+        return self._standardised(self._checked(X))
+
+    def _checked(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return new rows X in their units."""
         check_is_fitted(self)
-        return self._standardised(validate_data(self, X, dtype=np.float64, reset=False))
+        return validate_data(self, X, dtype=np.float64, reset=False)
 
     def _learn(
         self, rows: np.ndarray, members: ensembles.Members, key: Any, *, order: Any, folds: int, trim: float

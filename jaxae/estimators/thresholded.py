@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from jaxae import checks
-from jaxae.detection import conformal_threshold, p_values
+from jaxae.detection import conformal_threshold, p_values, references_needed
 
 __all__ = ["Thresholded", "held_out_threshold", "placed"]
 
@@ -70,7 +69,7 @@ def held_out_threshold(scores: np.ndarray, rate: float, folds: int) -> float:
         rate: of false alarms.
         folds: of the rows.
     """
-    needed = math.ceil(round(1 / rate - 1, 6))
+    needed = references_needed(rate)
     if len(scores) >= needed:
         return conformal_threshold(scores, rate)
     warnings.warn(

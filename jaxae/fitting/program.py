@@ -152,10 +152,10 @@ def programs(
                 return i + 1, *body(i, run, rows)
 
             count, run, rows, spoilt = jax.lax.while_loop(trains, next_epoch, (zero, start, empty, no))
-            # A gradient may spoil a variable in the last step, which no loss has seen.
             unseen = (count > 0) & ~spoilt & _spoilt(run.state)
-            diverged = jnp.where(unseen & (run.diverged_epoch == 0), run.epochs, run.diverged_epoch)
-            step = jnp.where(unseen & (run.diverged_epoch == 0), run.state.step, run.diverged_step)
+            first = unseen & (run.diverged_epoch == 0)
+            diverged = jnp.where(first, run.epochs, run.diverged_epoch)
+            step = jnp.where(first, run.state.step, run.diverged_step)
             spoilt |= unseen
             return Attempt(
                 until=jnp.where(spoilt, diverged - 1 - start.epochs, before.until),
@@ -166,8 +166,8 @@ def programs(
                 step=jnp.where(spoilt, step, before.step),
             )
 
-        first = Attempt(shared[2], start, empty, ~no, zero, zero)
-        last = jax.lax.while_loop(lambda now: now.spoilt, attempt, first)
+        none = Attempt(shared[2], start, empty, ~no, zero, zero)
+        last = jax.lax.while_loop(lambda now: now.spoilt, attempt, none)
         went_back = last.epoch > 0
         run = last.run._replace(
             diverged_epoch=jnp.where(went_back, last.epoch, last.run.diverged_epoch),

@@ -240,9 +240,9 @@ def checked(
     score_name: str,
 ) -> list["Check"]:
     """Return whether scores rank as PCA's residual does, and false alarms are as many as were asked for."""
-    import math
-
     from scipy.stats import betabinom
+
+    from jaxae.detection import conformal_rank
 
     normal, reference = int(kinds(study)["normal"].sum()), len(study.calibration)
     rates = {study.settings.rate: "false_positive_rate"}
@@ -263,7 +263,7 @@ def checked(
     ]
     for rate, name in rates.items():
         # The false alarm rate of a threshold at this rank of the reference is itself random, with a beta distribution.
-        rank = max(1, math.ceil(round((reference + 1) * (1 - rate), 6)))
+        rank = conformal_rank(reference, rate)
         chance = betabinom(normal, reference + 1 - rank, rank)
         low, high = (int(chance.ppf(q)) / normal for q in (0.005, 0.995))
         found.append(ja.report.checks.between(metrics[name], low, high, name=f"false alarm rate for {rate:g}"))
