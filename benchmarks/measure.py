@@ -5,14 +5,19 @@ devices and memory of its own. `benchmarks.throughput` starts the rows; alone:
 
     echo rate | python -m benchmarks.measure '{"system": "A1", "side": "jaxae", "form": "fit"}'
 
-Every line of input is answered by one line: `rate` by (member-)steps per second, `memory` by the most MiB it holds.
+It begins with a line of how many seconds its first steps took, compilation included. Then every line of input is
+answered by one line: `rate` by (member-)steps per second, `memory` by the most MiB it holds, and `kernels` by what a
+step of JAX launches on a GPU.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,22 +135,46 @@ def main() -> None:
         print(json.dumps(what), file=answers, flush=True)
 
     runner = built(row)
-    first = runner.first() if hasattr(runner, "first") else runner.warm_up()
+    with _alone(row):
+        first = runner.first() if hasattr(runner, "first") else runner.warm_up()
     members = getattr(runner, "members", 1)
-    # Ever more steps, until they take long enough to tell how many fill the time.
-    least = 4 if row.members else 1
+    # Rows of a GPU start together; how many steps fill the time they find out then, and so take rather too few.
+    steps = _enough(row, runner, members) if row.device == "gpu" else None
+    answer(first)
+    for line in sys.stdin:
+        if line.strip() == "rate":
+            steps = steps or _enough(row, runner, members)
+            answer(runner.rate(steps))
+        elif line.strip() == "kernels":
+            from benchmarks import kernels
+
+            answer(kernels.per_step(runner))
+        else:
+            answer(_most_memory(row, runner))
+
+
+@contextlib.contextmanager
+def _alone(row: Row) -> Iterator[None]:
+    """Keep a GPU from rows of JAX that wait to compile: XLA times kernels to choose among them, and would time others.
+
+    On an H200 a program compiled beside 20 others had kernels that took four times as long.
+    """
+    if row.device == "cpu" or row.side == "torch":
+        yield
+        return
+    with open(Path(tempfile.gettempdir()) / "jaxae-benchmarks.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _enough(row: Row, runner: Any, members: int) -> int:
+    """Return how many steps fill the time: ever more, until they take long enough to tell."""
     steps, rate = 1, runner.rate(1)
     while steps * members / rate < row.seconds / 4:
         steps = max(2 * steps, round(row.seconds / 4 * rate / members))
         rate = runner.rate(steps)
     # Of a large population a few, however long they take: `fit` begins and ends with work of its own.
-    steps = max(least, round(row.seconds * rate / members))
-    answer({"first_s": first, "steps": steps})
-    for line in sys.stdin:
-        if line.strip() == "rate":
-            answer(runner.rate(steps))
-        else:
-            answer(_most_memory(row, runner))
+    return max(4 if row.members else 1, round(row.seconds * rate / members))
 
 
 def _most_memory(row: Row, runner: Any) -> float:

@@ -13,15 +13,20 @@ another, and README's table and plot are made of them.
 
 Rows of a CPU: PyTorch eagerly and compiled, on one thread and on all; for populations a process per core, or
 `torch.func` over stacked parameters, in one process or in one per core. Rows of a GPU: also CUDA graphs
-("reduce-overhead"), and float32 beside TF32 products on both sides.
+("reduce-overhead"), and float32 beside TF32 products on both sides. Its processes start all at once, so that a system
+takes minutes there; but programs of JAX are compiled one after another, since XLA tries kernels out on the GPU. A row
+of PyTorch that fails is left out, as is a population of a GPU that finds no memory beside the others, and the file says
+why.
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
+import select
 import statistics
 import subprocess
 import sys
@@ -44,8 +49,16 @@ REST = 0.25
 """Seconds before each measurement: threads of the row before it may spin on for a while."""
 LONGEST = 12.0
 """Seconds that a step of a whole population may take, with all the batches of its data; slower rows are left out."""
-MOST_BYTES = 3 << 30
+MOST_BYTES = {"cpu": 3 << 30, "gpu": 24 << 30}
 """Bytes that variables and optimizer states of a population may take."""
+COUNTED = (("scan", None), ("fit", None), ("fit", 64))
+"""Forms and members of the rows whose kernels a GPU counts."""
+PATIENCE = 180.0
+"""Seconds in which a row of a GPU has to start: its compiler may find no end."""
+
+
+class RowError(RuntimeError):
+    """A row's process that stopped, or did not answer."""
 
 
 def rows_of(name: str, device: str, cores: int, with_torch: bool, one: float | None) -> list[Row]:
@@ -60,73 +73,103 @@ def rows_of(name: str, device: str, cores: int, with_torch: bool, one: float | N
     image = not isinstance(system.columns, int)
     precisions = ("float32",) if device == "cpu" else ("float32", "tensorfloat32")
     found: list[Row] = []
+    forms = ("eager", "compile") if device == "cpu" else ("eager", "compile", "reduce-overhead")
     if one is None:
         for precision in precisions:
             shared: dict[str, Any] = {"device": device, "precision": precision}
-            found += [Row(name, "jaxae", form, **shared) for form in ("op by op", "jit", "scan", "fit")]
+            all_forms = precision == precisions[0]
+            own = ("op by op", "jit", "scan", "fit") if all_forms else ("scan", "fit")
+            found += [Row(name, "jaxae", form, **shared) for form in own]
             if with_torch:
                 threads = dict.fromkeys([cores] if image else [1, cores]) if device == "cpu" else [1]
-                forms = ("eager", "compile") if device == "cpu" else ("eager", "compile", "reduce-overhead")
-                found += [Row(name, "torch", form, threads=n, **shared) for form in forms for n in threads]
+                others = forms if all_forms else forms[-1:]
+                found += [Row(name, "torch", form, threads=n, **shared) for form in others for n in threads]
         return found
     # Of data in several batches a few do, so that a pass over them is no long one.
     batches = min(system.steps_per_epoch, 4) if system.batch_size > 1 else None
     state_bytes = system.state_bytes
     for precision in precisions:
         shared = {"device": device, "precision": precision, "batches": batches}
-        for members in MEMBERS:
-            if members * (batches or 1) / one < LONGEST and members * state_bytes < MOST_BYTES:
+        all_forms = precision == precisions[0]
+        for members in MEMBERS if all_forms else (64,):
+            if members * (batches or 1) / one < LONGEST and members * state_bytes < MOST_BYTES[device]:
                 found.append(Row(name, "jaxae", "fit", members, **shared))
-        if name in CHUNKED:
+        if name in CHUNKED and all_forms:
             found.append(Row(name, "jaxae", "fit", MEMBERS[-1], chunk=CHUNKED[name], **shared))
-        if not with_torch:
+        if not with_torch or image or (name == "A8" and device == "gpu"):
             continue
-        if device == "cpu" and not image:
-            found += [Row(name, "torch", form, processes=cores, **shared) for form in ("eager", "compile")]
-        if not image and name != "A8":
-            if device == "cpu":
-                found.append(Row(name, "torch", "eager", 64 // cores, processes=cores, **shared))
-                found.append(Row(name, "torch", "compile", 64 // cores, processes=cores, **shared))
-            found += [Row(name, "torch", form, 64, threads=cores, **shared) for form in ("eager", "compile")]
+        if device == "gpu":
+            # Eagerly both are a tenth as fast, and take as long to measure.
+            found += [Row(name, "torch", form, 64, **shared) for form in (forms[1:] if all_forms else forms[-1:])]
+            found += [Row(name, "torch", forms[-1], MEMBERS[-1], **shared)] * all_forms
+            continue
+        found += [Row(name, "torch", form, processes=cores, **shared) for form in forms]
+        if name != "A8":
+            found += [Row(name, "torch", form, 64 // cores, processes=cores, **shared) for form in forms]
+            found += [Row(name, "torch", form, 64, threads=cores, **shared) for form in forms]
     return found
 
 
 class _Started:
-    """A row's processes."""
+    """A row's processes: the first of them starts at once."""
 
     def __init__(self, row: Row, cache: str) -> None:
         self.row = row
-        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache, "TORCHINDUCTOR_CACHE_DIR": cache + "/torch"}
-        environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        self.environment = os.environ | {
+            "JAX_COMPILATION_CACHE_DIR": cache,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "TORCHINDUCTOR_CACHE_DIR": cache + "/torch",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
+        if row.device == "gpu":
+            # All rows compile at the same time.
+            self.environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # open as long as the processes
-        command = [sys.executable, "-m", "benchmarks.measure", json.dumps(row._asdict())]
+        self.processes: list[Any] = []
+        self.first_s = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "benchmarks.measure", json.dumps(self.row._asdict())]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
         root = Path(__file__).parents[1]
-        self.processes: list[Any] = []
-        self.first: list[dict[str, float]] = []
-        for _ in range(row.processes):
-            # One after another, and so compiled once.
-            self.processes.append(subprocess.Popen(command, text=True, cwd=root, env=environment, **pipes))
-            self.first.append(self._answer(self.processes[-1]))
+        self.processes.append(subprocess.Popen(command, text=True, cwd=root, env=self.environment, **pipes))
 
-    def _answer(self, process: Any) -> Any:
+    def wait(self) -> None:
+        """Wait until the first process has compiled, and start the others one by one, which so need not."""
+        self.first_s = self._answer(self.processes[0], PATIENCE if self.row.device == "gpu" else None)
+        while len(self.processes) < self.row.processes:
+            self._start()
+            self._answer(self.processes[-1])
+
+    def _answer(self, process: Any, seconds: float | None = None) -> Any:
+        about = f"{self.row.name} of {self.row.system}"
+        if not select.select([process.stdout], [], [], seconds)[0]:
+            raise RowError(f"{about} has not started after {seconds:.0f} s")
         line = process.stdout.readline()
         if not line:
             self.log.seek(0)
-            raise RuntimeError(f"{self.row.name} of {self.row.system} stopped:\n{self.log.read()[-3000:]}")
+            raise RowError(f"{about} stopped:\n{self.log.read()[-3000:]}")
         return json.loads(line)
 
     def ask(self, what: str) -> float:
         """Return the sum of what all processes answer, which work at the same time."""
+        return sum(self.answers(what))
+
+    def answers(self, what: str) -> list[Any]:
+        """Return what all processes answer, which work at the same time."""
         for process in self.processes:
             process.stdin.write(what + "\n")
             process.stdin.flush()
-        return sum(self._answer(process) for process in self.processes)
+        return [self._answer(process) for process in self.processes]
 
     def stop(self) -> None:
         """End the processes."""
         for process in self.processes:
             process.stdin.close()
+            if not self.first_s:
+                process.kill()
+            process.stdout.close()
             process.wait()
         self.log.close()
 
@@ -137,34 +180,55 @@ def measured(name: str, device: str, repeats: int, seconds: float, with_torch: b
     from benchmarks.systems import SYSTEMS
 
     system, cores = SYSTEMS[name], os.cpu_count() or 1
-    peak = Row(name, "peak", "gemm", device=device)
+    precisions = ("float32",) if device == "cpu" else ("float32", "tensorfloat32")
+    peaks = {precision: Row(name, "peak", "gemm", device=device, precision=precision) for precision in precisions}
     found: dict[str, list[float]] = {}
     about: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    kernels: dict[str, dict[str, float]] = {}
+    own = [Row(name, "jaxae", form, members, device="gpu") for form, members in COUNTED]
+    counted = [row.name for row in own if device == "gpu"]
+
+    def measure(rows: list[Row], cache: str) -> None:
+        started: list[_Started] = []
+        waiting: list[_Started] = []
+        try:
+            for row in rows:
+                waiting.append(_Started(row._replace(seconds=seconds), cache))
+                # A GPU's memory is shared by all of its rows, and the largest products need most of it to compile.
+                if device == "cpu" or row.side == "peak":
+                    _wait(waiting, started, left_out)
+            _wait(waiting, started, left_out)
+            for _ in range(repeats):
+                for each in started:
+                    time.sleep(REST if device == "cpu" else 0)
+                    found.setdefault(each.row.name, []).append(each.ask("rate"))
+                    print(f"{name}, {each.row.name}: {found[each.row.name][-1]:,.1f}", file=sys.stderr, flush=True)
+            for each in started:
+                about[each.row.name] = {
+                    **each.row._asdict(),
+                    "first_s": round(each.first_s, 2),
+                    "peak_mib": round(each.ask("memory")),
+                }
+                if each.row.name in counted:
+                    kernels[each.row.name] = each.answers("kernels")[0]
+        finally:
+            for each in [*waiting, *started]:
+                each.stop()
+
     with tempfile.TemporaryDirectory() as cache:
-        one = None
-        for _ in range(2):
-            rows = rows_of(name, device, cores, with_torch, one)
-            started = []
-            try:
-                for row in [peak, *rows]:
-                    started.append(_Started(row._replace(seconds=seconds), cache))
-                for _ in range(repeats):
-                    for each in started:
-                        time.sleep(REST)
-                        found.setdefault(each.row.name, []).append(each.ask("rate"))
-                for each in started:
-                    about[each.row.name] = {
-                        **each.row._asdict(),
-                        "first_s": round(each.first[0]["first_s"], 2),
-                        "peak_mib": round(each.ask("memory")),
-                    }
-            finally:
-                for each in started:
-                    each.stop()
-            one = statistics.median(found[rows[3].name])
+        singles = [*peaks.values(), *rows_of(name, device, cores, with_torch, None)]
+        if device == "cpu":
+            measure(singles, cache)
+            one = statistics.median(found[Row(name, "jaxae", "fit").name])
+            measure(rows_of(name, device, cores, with_torch, one), cache)
+        else:
+            measure([*singles, *rows_of(name, device, cores, with_torch, math.inf)], cache)
     flops = compiled.matmul_flops(name)
-    most = compiled.Gemm.FLOPS * statistics.median(found.pop(peak.name))
-    del about[peak.name]
+    side = compiled.Gemm.SIDE[device]
+    most = {precision: 2 * side**3 * statistics.median(found.pop(row.name)) for precision, row in peaks.items()}
+    for row in peaks.values():
+        del about[row.name]
     table = {}
     for label, rates in found.items():
         rate = statistics.median(rates)
@@ -176,19 +240,38 @@ def measured(name: str, device: str, repeats: int, seconds: float, with_torch: b
             "member_steps_per_s": _rounded(rate),
             "least": _rounded(min(rates)),
             "most": _rounded(max(rates)),
-            "share_of_peak": round(rate * flops / most, 3),
+            "share_of_peak": round(rate * flops / most[about[label]["precision"]], 3),
             "peak_mib": about[label]["peak_mib"],
+            **kernels.get(label, {}),
         }
     return {
         "about": system.about,
         "batch_size": system.batch_size,
         "flops": flops,
-        "peak_gflops": round(most / 1e9, 1),
-        "target": system.target,
-        "population_target": system.population_target,
+        "peak_gflops": round(most["float32"] / 1e9, 1),
+        "peaks_gflops": {precision: round(value / 1e9, 1) for precision, value in most.items()},
+        "target": system.target if device == "cpu" else None,
+        "population_target": system.population_target if device == "cpu" else None,
+        "left_out": left_out,
         "rows": table,
         "ratios": _ratios(found, about),
     }
+
+
+def _wait(waiting: list[_Started], started: list[_Started], left_out: dict[str, str]) -> None:
+    """Let all that wait have started, or leave them out: rows of PyTorch, and populations that memory does not hold."""
+    while waiting:
+        row = waiting[0].row
+        try:
+            waiting[0].wait()
+        except RowError as error:
+            if row.side != "torch" and not (row.members and row.device == "gpu"):
+                raise
+            print(error, file=sys.stderr, flush=True)
+            left_out[row.name] = str(error).strip().splitlines()[-1]
+            waiting.pop(0).stop()
+        else:
+            started.append(waiting.pop(0))
 
 
 def _rounded(rate: float) -> float:
@@ -209,11 +292,14 @@ def _ratios(found: dict[str, list[float]], about: dict[str, dict[str, Any]]) -> 
             rivals["torch"] = max(torch, key=lambda name: statistics.median(found[name]))
         for rival, name in rivals.items():
             ratios[f"one model to {rival}{suffix}"] = quotient(found[fit], found[name], name)
-        many = [name for name, row in own.items() if row["side"] == "jaxae" and row["members"] == 64]
-        torch = [name for name, row in own.items() if row["side"] == "torch"]
-        if many and torch:
-            best = max(torch, key=lambda name: statistics.median(found[name]))
-            ratios[f"64 models to torch{suffix}"] = quotient(found[many[0]], found[best], best)
+        for members in (64, MEMBERS[-1]):
+            many = [name for name, row in own.items() if row["side"] == "jaxae" and row["members"] == members]
+            # Of as many models or fewer; a process per core has its share of them.
+            torch = [name for name, row in own.items() if row["side"] == "torch" and (row["members"] or 1) <= members]
+            largest = max((own[name]["members"] or 1 for name in torch), default=0)
+            if many and torch and (members == 64 or largest == members):
+                best = max(torch, key=lambda name: statistics.median(found[name]))
+                ratios[f"{members:,} models to torch{suffix}"] = quotient(found[many[0]], found[best], best)
     return ratios
 
 
@@ -267,36 +353,71 @@ def table(results: dict[str, Any]) -> str:
         "eager, compiled, one thread and all; against 64 models, of a process per core and `torch.func` too. "
         "`python -m benchmarks` measures them again; every row is in `benchmarks/results/throughput.json`.",
     ]
-    for part in results.values():
-        lines += [
-            "",
-            "| system | batch | steps/s | to PyTorch | asked | to a hand-written scan | to a jitted step "
-            "| to JAX op by op | 64 models, member-steps/s | of the GEMM peak | to PyTorch | asked |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        for name, row in part["systems"].items():
-            ratios, rates = row["ratios"], row["rows"]
-            fit = next(rate for rate in rates.values() if rate["about"]["form"] == "fit")
-            rate = fit["member_steps_per_s"]
-            many = next((rate for rate in rates.values() if rate["about"]["members"] == 64), None)
-            many = many if many and many["about"]["side"] == "jaxae" else None
-            cells = [
-                f"{name}, {row['about']}",
-                str(row["batch_size"]),
-                f"{rate:,.0f}" if rate > 20 else f"{rate:.1f}",
-                _cell(ratios, "one model to torch"),
-                f"{row['target'] or ''}",
-                *(_cell(ratios, f"one model to {form}", False) for form in ("scan", "jit", "op by op")),
-                f"{many['member_steps_per_s']:,.0f}" if many else "",
-                f"{many['share_of_peak']:.0%}" if many else "",
-                _cell(ratios, "64 models to torch"),
-                f"{row['population_target'] or ''}",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+    for device, part in results.items():
+        lines += ["", *(_table_of_a_cpu(part["systems"]) if device == "cpu" else _table_of_a_gpu(part["systems"]))]
         own = part["machine"]
         torch = f", torch {own['torch']}" if own["torch"] else ""
         lines += ["", f"Measured on {own['device']} ({own['cores']} cores), jax {own['jax']}{torch}."]
+        lines += [f"{name}: {row['remark']}" for name, row in part["systems"].items() if "remark" in row]
     return "\n".join(lines)
+
+
+def _table_of_a_cpu(systems: dict[str, Any]) -> list[str]:
+    lines = [
+        "| system | batch | steps/s | to PyTorch | asked | to a hand-written scan | to a jitted step "
+        "| to JAX op by op | 64 models, member-steps/s | of the GEMM peak | to PyTorch | asked |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in systems.items():
+        ratios, rates = row["ratios"], row["rows"]
+        fit = next(rate for rate in rates.values() if rate["about"]["form"] == "fit")
+        rate = fit["member_steps_per_s"]
+        many = next((rate for rate in rates.values() if rate["about"]["members"] == 64), None)
+        many = many if many and many["about"]["side"] == "jaxae" else None
+        cells = [
+            f"{name}, {row['about']}",
+            str(row["batch_size"]),
+            f"{rate:,.0f}" if rate > 20 else f"{rate:.1f}",
+            _cell(ratios, "one model to torch"),
+            f"{row['target'] or ''}",
+            *(_cell(ratios, f"one model to {form}", False) for form in ("scan", "jit", "op by op")),
+            f"{many['member_steps_per_s']:,.0f}" if many else "",
+            f"{many['share_of_peak']:.0%}" if many else "",
+            _cell(ratios, "64 models to torch"),
+            f"{row['population_target'] or ''}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _table_of_a_gpu(systems: dict[str, Any]) -> list[str]:
+    """Return a line for every system and form: what it does, beside PyTorch's best row of as many models."""
+    lines = [
+        "| system | products | form | member-steps/s | to PyTorch | of the GEMM peak | MiB | kernels a step "
+        "| µs a step | kernels at work, µs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in systems.items():
+        for label, rate in row["rows"].items():
+            about, ratios = rate["about"], row["ratios"]
+            side, form, members = about["side"], about["form"], about["members"]
+            wanted = f"{members:,} models to torch" if members else "one model to torch"
+            ratio = ratios.get(f"{wanted}, {about['precision']}") if (side, form) == ("jaxae", "fit") else None
+            step = 1e6 * (members or 1) / rate["member_steps_per_s"]
+            cells = [
+                f"{name}, {row['about']}",
+                about["precision"],
+                label.removesuffix(f", {about['precision']}"),
+                f"{rate['member_steps_per_s']:,.0f}",
+                _cell({wanted: ratio}, wanted) if ratio else "",
+                f"{rate['share_of_peak']:.1%}",
+                f"{rate['peak_mib']:,}",
+                f"{rate['kernels']:.0f}" if "kernels" in rate else "",
+                f"{step:,.0f}",
+                f"{rate['busy_us']:,.0f}" if "kernels" in rate else "",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _cell(ratios: dict[str, Any], name: str, spread: bool = True) -> str:
@@ -318,21 +439,25 @@ def plot(results: dict[str, Any], path: Path) -> None:
     for axes, part in zip(figure.subplots(1, len(results), squeeze=False)[0], results.values(), strict=True):
         for number, (name, row) in enumerate(part["systems"].items()):
             own = [rate for rate in row["rows"].values() if rate["about"]["side"] == "jaxae"]
+            # In float32; other products are another line of the table.
+            own = [rate for rate in own if rate["about"]["precision"] == "float32"]
             many = {rate["about"]["members"]: rate for rate in own if not rate["about"]["chunk"]}
             counts = sorted(count for count in many if count)
             if not counts:
                 continue
             torch = [rate for rate in row["rows"].values() if rate["about"]["side"] == "torch"]
-            best = max((rate["member_steps_per_s"] for rate in torch), default=None)
+            torch = [rate for rate in torch if rate["about"]["precision"] == "float32"]
+            best = max(torch, key=lambda rate: rate["member_steps_per_s"], default=None)
             color = f"C{number % 10}"
             style = "-" if number < 10 else "--"
             axes.plot(
                 counts, [many[n]["member_steps_per_s"] for n in counts], "o" + style, color=color, label=name, ms=3
             )
             if best:
-                axes.plot([1], [best], "x", color=color)
+                at = (best["about"]["members"] or 1) * best["about"]["processes"]
+                axes.plot([at], [best["member_steps_per_s"]], "x", color=color)
         axes.set(xscale="log", yscale="log", xlabel="models trained at once", ylabel="member-steps per second")
-        axes.set_title(f"{part['machine']['device']}\n× PyTorch's best row of any form", fontsize=9)
+        axes.set_title(f"{part['machine']['device']}\n× PyTorch's best row of any form, float32", fontsize=9)
         axes.set_xticks(MEMBERS, [f"{n:,}" for n in MEMBERS])
         axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         axes.grid(alpha=0.3)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Read by SciPy when it is imported: without it scikit-learn leaves out its check of arrays of other libraries.
 os.environ["SCIPY_ARRAY_API"] = "1"

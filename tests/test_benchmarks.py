@@ -1,6 +1,7 @@
 """The benchmark of throughput measures what it says: the same training in every form, and counts it right."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -75,8 +76,8 @@ def test_a_row_answers_in_a_process_of_its_own():
         cwd=Path(__file__).parents[1],
         env={"JAX_PLATFORMS": "cpu", "PATH": ""},
     )
-    ready, rate, memory = map(json.loads, ended.stdout.splitlines())
-    assert set(ready) == {"first_s", "steps"} and rate > 0 and 50 < memory < 10_000
+    first_seconds, rate, memory = map(json.loads, ended.stdout.splitlines())
+    assert first_seconds > 0 and rate > 0 and 50 < memory < 10_000
 
 
 def test_populations_follow_where_a_step_of_them_is_short_and_memory_suffices():
@@ -86,6 +87,30 @@ def test_populations_follow_where_a_step_of_them_is_short_and_memory_suffices():
     assert [row.members for row in slow] == [1]
     torch = {row.name for row in throughput.rows_of("A8", "cpu", 2, True, 400.0) if row.side == "torch"}
     assert torch == {"torch, eager, 1 thread, 2 processes", "torch, compile, 1 thread, 2 processes"}
+
+
+def test_rows_of_a_gpu_are_there_at_both_precisions_and_have_cuda_graphs():
+    rows = throughput.rows_of("A3", "gpu", 16, True, None) + throughput.rows_of("A3", "gpu", 16, True, math.inf)
+    names = [row.name for row in rows]
+    assert len(set(names)) == len(names)
+    for precision in ("float32", "tensorfloat32"):
+        for members in ("", "64 members, "):
+            assert {f"jaxae, fit, {members}{precision}", f"torch, reduce-overhead, {members}{precision}"} <= set(names)
+    assert {(row.processes, row.threads) for row in rows} == {(1, 1)}
+
+
+def test_a_row_of_pytorch_that_fails_is_left_out_and_one_of_jaxae_is_an_error(tmp_path, capsys):
+    left_out: dict[str, str] = {}
+    started: list[object] = []
+    rows = [measure.Row("no system", side, "fit") for side in ("torch", "jaxae")]
+    waiting = [throughput._Started(row, str(tmp_path)) for row in rows]
+    try:
+        with pytest.raises(RuntimeError, match="fit of no system stopped"):
+            throughput._wait(waiting, started, left_out)
+    finally:
+        for each in waiting:
+            each.stop()
+    assert not started and list(left_out) == ["torch, fit, 1 thread"] and "no system" in capsys.readouterr().err
 
 
 def test_a_ratio_is_one_of_medians_and_its_spread_that_of_the_turns():
