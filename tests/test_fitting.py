@@ -645,6 +645,16 @@ def test_rows_of_batches_on_several_devices(tmp_path):
     close(found.variables, expected.variables)
 
 
+def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
+    """XLA divides products among its threads, and so may round otherwise where they are more."""
+    monkeypatch.setenv("NPROC", "16")
+    fit(epochs=3, checkpoint=tmp_path / "fit", **SCORED)
+    fit(epochs=4, checkpoint=tmp_path / "fit", **SCORED)
+    monkeypatch.setenv("NPROC", "64")
+    with pytest.warns(RuntimeWarning, match=r"with 16 threads and goes on with 64: .*; NPROC=16 in the environment"):
+        fit(epochs=6, checkpoint=tmp_path / "fit", **SCORED)
+
+
 def test_members_and_rows_are_spread_together(grid):
     mesh = jax.make_mesh((2, 2), ("members", "data"), axis_types=(AxisType.Auto,) * 2)
     expected = fit(learner, hparams=grid, seeds=2, epochs=3)

@@ -71,8 +71,8 @@ def fit(
         seeds: runs per grid point.
         mesh: devices with Auto axes, those of this process or of all (`hosts.connect`): members are spread over all
             axes, but for one called "data", over which the rows of every batch are spread, in a single run too.
-        lanes: train members in groups of exactly this width, so that their bits do not depend on the others; None
-            chooses, as `population.spread` says.
+        lanes: train members in groups of exactly this width, so that their bits do not depend on the others, nor on the
+            number of devices; None chooses. `population.spread` says more.
         chunk: train at most so many members at a time, from beginning to end, and keep them in host memory: what a
             population of any size needs on the devices is that of a chunk.
         validation: held-out rows, scored after every epoch; the variables of the best epoch are kept.
@@ -80,8 +80,8 @@ def fit(
             `score(model, loss)`. It is given with validation, and only then.
         patience: stop a run after this many epochs without a better validation; None never stops early.
         checkpoint: folder in which the fit is saved now and then, in the background, and at its end; where it was saved
-            there already it goes on, to the same bits on as many devices, and in lanes on any. SIGTERM or SIGINT then
-            stops it at the end of a chunk, saved.
+            there already it goes on, to the same bits on as many devices, and in lanes on any, by as many threads of
+            XLA's. SIGTERM or SIGINT then stops it at the end of a chunk, saved.
         keep: how often it is saved, and which saves stay; None is `checkpoint.Keep()`: every minute, the last two and
             the best.
         accept: what may differ from the saved fit, of data, program (model, loss, optimizer), patience, and the

@@ -1,6 +1,7 @@
 """A run as it was when it was saved: what is saved of it, and how it goes on from there."""
 
 import hashlib
+import os
 import re
 import time
 import warnings
@@ -127,7 +128,20 @@ def identity(course: Course, record: Mapping[str, Any], accept: Collection[str])
         "jaxae": __version__,
         "devices": len(record["devices"]),
         "data_devices": record["data_devices"],
+        "threads": _threads(),
     }
+
+
+def _threads() -> int | None:
+    """Return among how many threads XLA divides loops and products on a CPU, which their last bits depend on.
+
+    They are as many as cores, or as host devices where these are more; the variable NPROC stands for the cores.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    given = os.environ.get("NPROC", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(int(given) if given.isdigit() else cores, jax.local_device_count())
 
 
 def _fingerprint(course: Course) -> str:
@@ -246,6 +260,14 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
             RuntimeWarning,
             stacklevel=2,
         )
+    elif own["threads"] != was.get("threads", own["threads"]):
+        warnings.warn(
+            f"{path} was saved where XLA works with {was['threads']} threads and goes on with {own['threads']}: it "
+            "equals the uninterrupted fit to rounding, not to the bit; "
+            f"NPROC={was['threads']} in the environment would keep the bits",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     run = _in_place_of(course.run, arrays)
     if own["patience"] != about["record"]["patience"]:
         waiting = True if own["patience"] is None else run.epochs - run.best_epoch < own["patience"]
@@ -257,7 +279,8 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:
-    other = [name for name in own if name not in ("devices", "data_devices") and saved.get(name) != own[name]]
+    placed = ("devices", "data_devices", "threads")
+    other = [name for name in own if name not in placed and saved.get(name) != own[name]]
     changed = [name for name in other if name not in accept]
     if not changed:
         return

@@ -44,7 +44,9 @@ def spread(
         mesh: with Auto axes, over all of which members are spread, but for one called "data", over which a member may
             spread its rows; None uses the default device.
         lanes: vmap at most this many members together, padded to exactly so many, one group after another: then a
-            member's bits do not depend on who runs with it. None chooses: accelerators vmap all of a device's
+            member's bits do not depend on who runs with it, nor on the number of devices. (On a CPU they do on that of
+            XLA's threads: as many as cores, or as devices where these are more; the variable NPROC stands for the
+            cores.) None chooses: accelerators vmap all of a device's
             members, a CPU as many as have activations of `TOGETHER` bytes, and larger ones one after another.
         in_place: a member takes ((state, own), shared) and returns (state, more), and its new state takes the place in
             memory of the one given, which is used up.
