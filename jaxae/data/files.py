@@ -200,7 +200,8 @@ def _filled(
         row, column = np.argwhere(missing)[0]
         raise ValueError(
             f"column {names[column]!r} of {path} has no value in row {row + 1} ({missing.sum()} missing in all); "
-            "fill it in, or use impute='mean' or impute='median'"
+            "fill it in, or let the mean or the median of its column stand there: impute='mean', on the command line "
+            "--impute mean"
         )
     values, notes = values.copy(), []
     for column in np.flatnonzero(missing.any(axis=0)):
