@@ -1,12 +1,24 @@
 """The strict setting under which every test runs."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Read by SciPy when it is imported: without it scikit-learn leaves out its check of arrays of other libraries.
 os.environ["SCIPY_ARRAY_API"] = "1"
+# Many tests train the same programs: a process compiles each of them once. Each process keeps its own, as JAX may read
+# what another has half written; all of them go with the first one, in whose folder the others' lie.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["JAX_COMPILATION_CACHE_DIR"])
+else:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxae-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import numpy as np
