@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.reliability.layouts import mesh_of
 from benchmarks.reliability.rows import row
 from benchmarks.reliability.runs import Job, Run, trained
 
@@ -28,9 +29,7 @@ def in_lanes(family: str, populations: tuple[tuple[int, int], ...]) -> list[str]
     expected: list[np.ndarray] = []
     missed = []
     for members, devices in populations:
-        axes = (jax.sharding.AxisType.Auto,)
-        mesh = jax.make_mesh((devices,), ("members",), axis_types=axes, devices=jax.devices()[:devices])
-        fitted = trained(family, 7, epochs=2, seeds=members, lanes=2, mesh=mesh, progress=False)
+        fitted = trained(family, 7, epochs=2, seeds=members, lanes=2, mesh=mesh_of(devices), progress=False)
         found = [np.asarray(leaf) for leaf in jax.tree.leaves((fitted.variables, fitted.state, fitted.history))]
         expected = expected or found
         pairs = zip(found, expected, strict=True)

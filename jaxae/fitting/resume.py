@@ -251,20 +251,11 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
     arrays = steps.read(epoch, like)
     rows = {name.removeprefix("history/"): np.asarray(arrays[name]) for name in history}
     was = about["record"]
-    apart = own["data_devices"] != was.get("data_devices", 1)
-    if apart or (own["devices"] != was["devices"] and own["lanes"] is None and own["seeds"] is not None):
-        advice = "" if apart else "; lanes=... would keep the bits"
+    moved = _moved(was, own)
+    if moved:
+        where, advice = moved
         warnings.warn(
-            f"{path} was saved on {was['devices']} devices and goes on on {own['devices']}: it equals the "
-            f"uninterrupted fit to rounding, not to the bit{advice}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    elif own["threads"] != was.get("threads", own["threads"]):
-        warnings.warn(
-            f"{path} was saved where XLA works with {was['threads']} threads and goes on with {own['threads']}: it "
-            "equals the uninterrupted fit to rounding, not to the bit; "
-            f"NPROC={was['threads']} in the environment would keep the bits",
+            f"{path} was saved {where}: it equals the uninterrupted fit to rounding, not to the bit{advice}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -276,6 +267,18 @@ def _at(course: Course, steps: Steps, epoch: int, own: Mapping[str, Any], accept
         # What was best on other rows says nothing.
         run = run._replace(best_loss=jnp.full_like(run.best_loss, jnp.inf))
     return course._replace(run=run, history=rows, done=done, within=within)
+
+
+def _moved(was: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what of the place that a fit goes on in may change its last bits, and what would keep them."""
+    apart = own["data_devices"] != was.get("data_devices", 1)
+    if apart or (own["devices"] != was["devices"] and own["lanes"] is None and own["seeds"] is not None):
+        advice = "" if apart else "; lanes=... would keep the bits"
+        return f"on {was['devices']} devices and goes on on {own['devices']}", advice
+    if own["threads"] != was.get("threads", own["threads"]):
+        where = f"where XLA works with {was['threads']} threads and goes on with {own['threads']}"
+        return where, f"; NPROC={was['threads']} in the environment would keep the bits"
+    return None
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], path: Any, accept: Collection[str]) -> None:
