@@ -10,8 +10,10 @@ import numpy as np
 from jaxae import checks
 from jaxae.types import Array
 
-__all__ = ["Detector", "calibrate", "conformal_threshold", "cross_p_values", "p_values", "tail_threshold"]
+__all__ = ["FARTHEST", "Detector", "calibrate", "conformal_threshold", "cross_p_values", "p_values", "tail_threshold"]
 
+FARTHEST = 1e9
+"""Standard deviations that an entry of a row counts as at most: the square of more is no number of 32 bits."""
 LEAST_EXCESSES = 20
 """Scores that a tail is fitted to, at least."""
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Threads of OpenMP wait for each other by spinning: of two test processes on two cores each would wait for the other's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read by SciPy when it is imported: without it scikit-learn leaves out its check of arrays of other libraries.
 os.environ["SCIPY_ARRAY_API"] = "1"
 # Many tests train the same programs: a process compiles each of them once. Each process keeps its own, as JAX may read

@@ -290,6 +290,8 @@ def test_constant_columns_and_units_do_not_matter(x, fitted):
     constant = clone(fitted).set_params(steps=20).fit(np.c_[x, np.full(len(x), 7.0)])
     changed = np.c_[x, np.full(len(x), 9.0)]
     assert (constant.score_samples(changed) < constant.score_samples(np.c_[x, np.full(len(x), 7.0)])).all()
+    rounded = np.where(np.arange(len(x)) % 2, 0.3, 0.1 + 0.2)
+    assert clone(fitted).set_params(steps=2).fit(np.c_[x, rounded]).scale_[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -459,7 +461,17 @@ TABLES = {
     "dates": (
         pandas.DataFrame({"a": pandas.to_datetime(["2020-01-01"] * 3), "b": [1.0, 2.0, 3.0]}),
         TypeError,
-        "dtype|date",
+        r"column 'a' of X holds times \(datetime64",
+    ),
+    "only dates": (
+        pandas.DataFrame({"a": pandas.to_datetime(["2020-01-01"] * 3)}),
+        (TypeError, ValueError),
+        r"column 'a' of X holds times \(datetime64",
+    ),
+    "words in a frame": (
+        pandas.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["1", "2", "three"]}),
+        ValueError,
+        "column 'b' of X holds what is no number.*could not convert string to float: 'three'",
     ),
 }
 
@@ -481,7 +493,7 @@ def test_new_tables_that_are_refused(estimator, x):
         (frame[list("abcde")], "(?s)names should match.*Feature names seen at fit time, yet now missing.*f"),
         (frame.assign(g=1.0), "(?s)names should match.*Feature names unseen at fit time.*g"),
         (frame.rename(columns={"a": "z"}), "(?s)unseen at fit time.*z.*now missing.*a"),
-        (frame.assign(a="much"), "could not convert string to float: 'much'"),
+        (frame.assign(a="much"), "column 'a' of X holds what is no number.*could not convert string to float: 'much'"),
         (frame.assign(a=np.nan), "Input X contains NaN"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -318,10 +318,20 @@ class TestDetect:
         words = ("detect", folder / "denoising", "--data", folder / "new.csv", "--out", tmp_path / "a.csv")
         assert "90 reference scores cannot hold a false alarm rate of 0.01" in refused(capsys, *words)
 
-    def test_a_broken_reading_is_an_alarm(self, folder, tmp_path):
-        write(tmp_path / "broken.csv", HEADER, [plant(1, 2)[0], [1e30, 100, -3, 7, 1]])
-        run("detect", folder / "anomaly", "--data", tmp_path / "broken.csv", "--out", tmp_path / "a.csv")
-        assert columns(tmp_path / "a.csv")["alarm"] == ["0", "1"]
+    @pytest.mark.parametrize("name", ["anomaly", "detector", "nats", "denoising"])
+    def test_a_broken_reading_is_an_alarm(self, folder, tmp_path, name):
+        broken = [[value, 100, -3, 7, 1] for value in (1e30, -1e300)]
+        write(tmp_path / "broken.csv", HEADER, [plant(1, 2)[0], *broken])
+        words = ("--rate", "0.02", "--out", tmp_path / "a.csv")
+        run("detect", folder / name, "--data", tmp_path / "broken.csv", *words)
+        found = columns(tmp_path / "a.csv")
+        assert found["alarm"] == ["0", "1", "1"]
+        assert all(np.isfinite(float(score)) for score in found["score"])
+        assert all("pressure" in words for words in found["because"][1:])
+
+    def test_a_detector_is_passed_on_as_it_is(self, capsys, folder, tmp_path):
+        said = refused(capsys, "export", folder / "detector", "--out", tmp_path / "model.safetensors")
+        assert "holds an ensemble" in said and "estimators.save" in said
 
     def test_a_row_is_as_strange_alone_as_among_others(self, tmp_path):
         """Of whole numbers many rows are equal, so their scores must be, whatever the size of the batch."""

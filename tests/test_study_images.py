@@ -10,7 +10,7 @@ import pytest
 
 import jaxae as ja
 from jaxae import recipes, study
-from jaxae.study import generated, pixels, run
+from jaxae.study import generated, pixels, prepared
 
 
 def folder_of(path: Path, *, sides=(12, 12), colour=True, kinds=("bright", "dark"), each=30) -> Path:
@@ -74,7 +74,7 @@ def test_the_scale_of_pixels_is_that_of_their_kind_whatever_the_shape(tmp_path, 
     np.save(tmp_path / "images.npy", array[..., None] if channels else array)
     recipe = recipes.find("conv-autoencoder")
     source = pixels.read_images(tmp_path / "images.npy", jax.random.key(0))
-    made = run._prepared(recipe, recipe.Settings(widths=(4,), latent=2), source, jax.random.key(1))
+    made = prepared.prepared(recipe, recipe.Settings(widths=(4,), latent=2), source, jax.random.key(1))
     assert set(made.scaling.scale.tolist()) == {full} and made.train.max() <= 1
     ends = pixels.centred(np.array([[0.0], [full]]), "a").apply(np.array([[0.0], [full], [full / 2]]))
     np.testing.assert_allclose(ends[:, 0], [-1, 1, 0], atol=1e-6)
@@ -88,7 +88,7 @@ def test_a_wild_pixel_is_refused_in_whatever_part_it_lies(tmp_path, wild):
         np.save(tmp_path / "images.npy", np.where(np.arange(60)[:, None, None] == place, wild, images))
         source = pixels.read_images(tmp_path / "images.npy", jax.random.key(0))
         with pytest.raises(ValueError, match="must lie in 0…1, 0…16 or 0…255"):
-            run._prepared(recipe, recipe.Settings(), source, jax.random.key(1))
+            prepared.prepared(recipe, recipe.Settings(), source, jax.random.key(1))
 
 
 def labelled(path, labels, test=None):

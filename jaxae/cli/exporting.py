@@ -21,6 +21,11 @@ def export(command: Export) -> None:
 
     if command.source.is_dir():
         trained = study.load(command.source, recipes.find, command.member)
+        if study.trains_itself(trained.recipe):
+            raise ValueError(
+                f"{command.source} holds an ensemble, of which no functions are exported: pass on the folder as it is, "
+                "or fit the estimator in Python and pass on the file that estimators.save writes"
+            )
         own = trained.study
         cond = None if own.conditions is None else np.zeros((0, own.conditions.width), np.float32)
         # What generates has no loss of a single example.

@@ -69,11 +69,12 @@ class Scaling(NamedTuple):
         offset, scale = (np.asarray(found[part], np.float64) for part in ("offset", "scale"))
         return cls(names, *(np.full(len(names), part) if part.ndim == 0 else part for part in (offset, scale)))
 
-    def apply(self, values: Any) -> np.ndarray:
+    def apply(self, values: Any, *, farthest: float = np.inf) -> np.ndarray:
         """Return the varying columns in the model's units, (n, varying) float32.
 
         Args:
             values: (n, d) finite, in the user's units.
+            farthest: what an entry counts as at most, in the model's units and in either direction.
 
         Raises:
             ValueError: The shape is another, a value is not finite, or one is too far out for float32.
@@ -90,7 +91,7 @@ class Scaling(NamedTuple):
             block = _finite(array[first : first + rows], self.columns, first)[:, seen]
             part = x[first : first + rows]
             with np.errstate(over="ignore"):
-                part[:] = (block - self.offset[seen]) / self.scale[seen]
+                part[:] = np.clip((block - self.offset[seen]) / self.scale[seen], -farthest, farthest)
             faults = np.argwhere(~np.isfinite(part))
             if len(faults):
                 row, column = faults[0]

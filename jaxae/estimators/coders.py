@@ -8,11 +8,11 @@ from typing import Any, Self
 import jax
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from jaxae import checks, ensembles
 from jaxae.estimators.detectors import checked_widths, sparse_family
-from jaxae.estimators.standardised import Standardised, seed, two_keys
+from jaxae.estimators.standardised import Standardised, seed, two_keys, validated
 
 __all__ = ["Autoencoder", "Denoiser", "SparseAutoencoder", "VariationalAutoencoder"]
 
@@ -30,7 +30,7 @@ class _Single(TransformerMixin, Standardised):
         Raises:
             ValueError, TypeError: for rows that are not as above, and for parameters that are not as the class says.
         """
-        x = validate_data(self, X, dtype=np.float64)
+        x = validated(self, X)
         self._check()
         self._family()
         self.seed_ = seed(self.random_state)

@@ -7,11 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from jaxae import checks, ensembles
 from jaxae.detection import cross_p_values
-from jaxae.estimators.standardised import Standardised, seed
+from jaxae.estimators.standardised import Standardised, seed, validated
 from jaxae.estimators.thresholded import Thresholded, held_out_threshold, placed
 
 __all__ = ["EnsembleDetector"]
@@ -67,7 +66,7 @@ class EnsembleDetector(Thresholded, Standardised):
         Raises:
             ValueError, TypeError: for rows that are not as above, and for parameters that are not as the class says.
         """
-        x = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        x = validated(self, X, ensure_min_samples=2)
         self._check()
         family, noise = self._family(), self._noise()
         self.seed_ = seed(self.random_state)

@@ -8,11 +8,12 @@ from typing import Any, Literal, Self
 import jax
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from jaxae import checks, ensembles
+from jaxae.detection import FARTHEST
 from jaxae.estimators.detectors import checked_widths
-from jaxae.estimators.standardised import FARTHEST, Standardised, mean_and_scale, seed, two_keys
+from jaxae.estimators.standardised import Standardised, mean_and_scale, seed, two_keys, validated
 
 __all__ = ["ConditionalGenerator"]
 
@@ -92,7 +93,7 @@ class ConditionalGenerator(Standardised):
             ValueError, TypeError: for rows and conditions that are not as above, and for parameters that are not as
                 the class says.
         """
-        x, y = validate_data(self, X, y, dtype=np.float64, y_numeric=False)
+        x, y = validated(self, X, y=y, y_numeric=False)
         y = column_or_1d(y)
         self._check()
         if self.condition not in ("auto", "classes", "number"):

@@ -7,10 +7,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxae import checks, windows
 from jaxae.estimators.detectors import AutoencoderDetector
+from jaxae.estimators.standardised import validated
 from jaxae.estimators.thresholded import Thresholded, held_out_threshold
 
 __all__ = ["SeriesDetector", "Stream"]
@@ -89,7 +90,7 @@ class SeriesDetector(Thresholded, BaseEstimator):
         Raises:
             ValueError, TypeError: for another series, and for parameters that are not as the class says.
         """
-        x = validate_data(self, X, dtype=np.float64)
+        x = validated(self, X)
         self._check()
         held = len(x) // HELD
         if held < self.length:
@@ -137,7 +138,7 @@ class SeriesDetector(Thresholded, BaseEstimator):
 
     def _series(self, X: Any) -> np.ndarray:  # noqa: N803
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=np.float64, reset=False)
+        x = validated(self, X, reset=False)
         if len(x) < self.length:
             raise ValueError(
                 f"the series has {len(x)} points (n_samples = {len(x)}), but a window has {self.length}: give at least "

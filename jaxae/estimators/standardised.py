@@ -11,13 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxae import checks, ensembles
+from jaxae.detection import FARTHEST
 
-__all__ = ["FARTHEST", "Standardised", "mean_and_scale", "seed", "two_keys"]
+__all__ = ["Standardised", "mean_and_scale", "seed", "two_keys", "validated"]
 
 MOST = 100_000
 """Rows of a table that are used by a fit, at most, its calibration included."""
-FARTHEST = 1e9
-"""Standard deviations that an entry counts as at most: the square of more is no number of 32 bits."""
 
 
 class Standardised(BaseEstimator):
@@ -64,7 +63,7 @@ class Standardised(BaseEstimator):
     def _checked(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return new rows X in their units."""
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return validated(self, X, reset=False)
 
     def _learn(
         self, rows: np.ndarray, members: ensembles.Members, key: Any, *, order: Any, folds: int, trim: float
@@ -132,13 +131,52 @@ def two_keys(random_state: Any) -> Any:
     return jax.random.split(jax.random.key(_word(seed(random_state))))
 
 
+def validated(estimator: BaseEstimator, X: Any, **asked: Any) -> Any:  # noqa: N803
+    """Return what scikit-learn's `validate_data` makes of a table of numbers; of a frame it refuses, tell the column.
+
+    Args:
+        estimator: that takes or has the names of the columns.
+        X: (n, columns).
+        asked: of `validate_data`.
+
+    Raises:
+        ValueError, TypeError: for a table with anything but finite numbers, or with other columns than it must have.
+    """
+    try:
+        return validate_data(estimator, X, dtype=np.float64, **asked)
+    except (ValueError, TypeError) as error:
+        for name, kind in zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False):
+            what = _no_numbers(X[name], str(kind).lower())
+            if what is not None:
+                raise type(error)(
+                    f"column {name!r} of X holds {what}, but must hold numbers: turn it into some or leave it out "
+                    f"({error})"
+                ) from None
+        raise
+
+
+def _no_numbers(column: Any, kind: str) -> str | None:
+    """Return what a frame's column holds where that is no numbers."""
+    if "date" in kind or "time" in kind:
+        return f"times ({kind})"
+    try:
+        np.asarray(column, np.float64)
+    except (ValueError, TypeError):
+        return "what is no number"
+    return None
+
+
 def mean_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and standard deviations of columns, however large their numbers are; 1 where nothing varies."""
+    """Return means and standard deviations of columns, however large their numbers are; 1 where nothing varies.
+
+    Values that differ by rounding only, as 0.1 + 0.2 beside 0.3, do not vary.
+    """
     largest = np.abs(x).max(0)
     # In units of the largest, whose square is a number.
     units = np.where(largest > 0, largest, 1.0)
-    mean, spread = (x / units).mean(0) * units, (x / units).std(0) * units
-    return mean, np.where(spread > 0, spread, 1.0)
+    own = x / units
+    varies = np.ptp(own, axis=0) > 4 * np.finfo(np.float64).eps
+    return own.mean(0) * units, np.where(varies, own.std(0) * units, 1.0)
 
 
 def seed(random_state: Any) -> int:

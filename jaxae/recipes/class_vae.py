@@ -200,7 +200,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
     """Return whether it beats independent pixels, its classes are recognised, it uses its code, and the gap."""
     import sys
 
-    from jaxae.study import generated, pixels
+    from jaxae.study import gap, generated, pixels
 
     codes = pixels.codes(sys.modules[__name__], study, study.test, study.cond["test"])
     return [
@@ -208,7 +208,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
         generated.check_recognised(metrics, controls),
         *generated.check_manifold(metrics, controls),
         ja.report.checks.active_units(ja.latent.active_units(codes)),
-        pixels.evidence_gap(study, key),
+        gap(study, key, ja.distributions.bernoulli),
     ]
 
 

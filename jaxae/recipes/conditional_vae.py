@@ -229,14 +229,8 @@ def controls(study: "Study") -> dict[str, float]:
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
     """Return whether it does as well as a linear function of the condition, and no better on the rows it has seen."""
-    import jax
+    from jaxae.study import gap
 
-    from jaxae.study import evidence
-
-    seen, held_out = (
-        -evidence(study, part, jax.random.fold_in(key, 0), ja.distributions.normal, most=2000)["elbo"]
-        for part in ("train", "validation")
-    )
     found = [
         ja.report.checks.against_control(
             metrics["elbo"],
@@ -246,7 +240,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             lower_is_better=False,
             slack=0.02,
         ),
-        ja.report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound"),
+        gap(study, key, ja.distributions.normal),
     ]
     if "conditional_mean_error" in metrics:
         limits = {"conditional_mean_error": (0.25, "mean"), "conditional_spread_error": (0.25, "spread")}

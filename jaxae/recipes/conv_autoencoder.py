@@ -99,7 +99,7 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     start, back = mirror(stages, (h, w, channels))
     return ja.models.AE(
         encoder=ConvEncoder(stages, norm=True, width=settings.latent, image=(h, w, channels)),
-        decoder=nn.Sequential([ConvDecoder(start, back, norm=True, rows=True), nn.sigmoid]),
+        decoder=nn.Sequential((ConvDecoder(start, back, norm=True, rows=True), nn.sigmoid)),
     )
 
 

@@ -91,7 +91,7 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     decoder = ja.networks.MLP((*reversed(settings.widths), variables), dropout=rates[::-1])
     return ja.models.AE(
         encoder=ja.networks.MLP((*settings.widths, settings.latent), dropout=rates),
-        decoder=decoder if settings.range == "standard" else nn.Sequential([decoder, nn.sigmoid]),
+        decoder=decoder if settings.range == "standard" else nn.Sequential((decoder, nn.sigmoid)),
     )
 
 

@@ -148,7 +148,7 @@ def controls(study: "Study") -> dict[str, float]:
 
 def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float], *, key: "Key") -> list["Check"]:
     """Return whether it beats independent pixels and keeps up with PCA, uses its code, and the gap to seen rows."""
-    from jaxae.study import pixels
+    from jaxae.study import gap
 
     return [
         ja.report.checks.against_control(
@@ -167,7 +167,7 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
             slack=0.05,
         ),
         ja.report.checks.active_units(ja.latent.active_units(encode(study.bound, study.test))),
-        pixels.evidence_gap(study, key),
+        gap(study, key, ja.distributions.bernoulli),
     ]
 
 

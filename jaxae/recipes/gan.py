@@ -90,7 +90,7 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     generator = ja.networks.MLP((*settings.widths, variables), activation=leaky, norm=True)
     widths = (*reversed(settings.widths), 1)
     return ja.models.GAN(
-        generator=nn.Sequential([generator, nn.tanh]),
+        generator=nn.Sequential((generator, nn.tanh)),
         discriminator=ja.networks.MLP(widths, activation=leaky, dropout=settings.dropout),
         latent=settings.latent,
     )

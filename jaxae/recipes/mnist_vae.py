@@ -154,12 +154,12 @@ def checks(study: "Study", metrics: dict[str, float], controls: dict[str, float]
     """Return whether it beats independent pixels and PCA, uses its code, and the gap to seen images."""
     import numpy as np
 
-    from jaxae.study import pixels
+    from jaxae.study import gap, pixels
 
     return [
         *pixels.beside_controls(metrics, controls, CONTROLS, ("elbo", "mean_squared_error", "probe_accuracy")),
         ja.report.checks.active_units(ja.latent.active_units(np.asarray(encode(study.bound, study.test)))),
-        pixels.evidence_gap(study, key),
+        gap(study, key, ja.distributions.bernoulli),
     ]
 
 

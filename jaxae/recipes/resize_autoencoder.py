@@ -85,5 +85,5 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     decoder = ConvDecoder(start, back, resize=True, align_corners=True, rows=True)
     return ja.models.AE(
         encoder=ConvEncoder(stages, average=True, width=settings.latent, image=(h, w, channels)),
-        decoder=nn.Sequential([decoder, nn.sigmoid]),
+        decoder=nn.Sequential((decoder, nn.sigmoid)),
     )

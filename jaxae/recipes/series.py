@@ -209,7 +209,7 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
     widths = (*settings.widths, settings.latent)
     return ja.models.AE(
         encoder=ja.networks.MLP(widths, dropout=settings.dropout, activate_final=True),
-        decoder=nn.Sequential([ja.networks.MLP((*reversed(settings.widths), variables)), nn.sigmoid]),
+        decoder=nn.Sequential((ja.networks.MLP((*reversed(settings.widths), variables)), nn.sigmoid)),
     )
 
 

@@ -109,7 +109,7 @@ def model(settings: Settings, shape: tuple[int, ...]) -> Any:
 
     (variables,) = shape
     bounded = settings.penalty == "kl"
-    encoder = nn.Sequential([ja.networks.MLP((*settings.widths, settings.latent)), nn.sigmoid if bounded else nn.relu])
+    encoder = nn.Sequential((ja.networks.MLP((*settings.widths, settings.latent)), nn.sigmoid if bounded else nn.relu))
     decoder: Any
     if settings.decoder_widths:
         decoder = ja.networks.MLP((*settings.decoder_widths, variables))

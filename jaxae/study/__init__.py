@@ -6,6 +6,7 @@ data, the population, the folder that appears whole or not at all.
 
 from jaxae.study.alarms import Alarms, alarm_rate, calibrating, errors
 from jaxae.study.compressed import Compressed, compress, decompress
+from jaxae.study.likelihood import evidence, gap
 from jaxae.study.members import Range
 from jaxae.study.nouns import (
     PARTS,
@@ -13,11 +14,11 @@ from jaxae.study.nouns import (
     Study,
     comparable,
     counted,
-    evidence,
     marked,
     parsed,
     process,
     sweepable,
+    trains_itself,
     usable,
 )
 from jaxae.study.probed import probe
@@ -40,6 +41,7 @@ __all__ = [
     "decompress",
     "errors",
     "evidence",
+    "gap",
     "load",
     "marked",
     "parsed",
@@ -47,5 +49,6 @@ __all__ = [
     "process",
     "sweepable",
     "train",
+    "trains_itself",
     "usable",
 ]

@@ -16,7 +16,7 @@ from jaxae.fitting import fit
 from jaxae.progress import Progress
 from jaxae.result import Fit
 from jaxae.study.folder import LOG
-from jaxae.study.nouns import Study, sweepable
+from jaxae.study.nouns import Study, sweepable, trains_itself
 from jaxae.types import Key, Score
 
 __all__ = ["Members", "Range", "Search", "members", "trained"]
@@ -85,7 +85,7 @@ def members(
         TypeError, ValueError: for settings that no population can share, values that they cannot have, and a search
             without what it needs.
     """
-    if hasattr(recipe, "fit") and (sweep or seeds is not None or points is not None or chosen is not None):
+    if trains_itself(recipe) and (sweep or seeds is not None or points is not None or chosen is not None):
         raise ValueError(
             "this recipe trains an ensemble of its own, and no population of them: leave sweep, seeds, points and "
             "search out, and run it once for each"
@@ -180,7 +180,7 @@ def trained(
         progress: as for `fit`.
     """
     settings = study.settings
-    if hasattr(recipe, "fit"):
+    if trains_itself(recipe):
         return recipe.fit(study, key)
     defaults = {option: getattr(settings, option) for option in sweepable(recipe) if option not in asked.sweep}
 

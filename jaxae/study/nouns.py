@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 
-from jaxae import data, losses
-from jaxae.learner import score
+from jaxae import data
 from jaxae.metrics.arguments import constant_columns
 from jaxae.result import Fit
-from jaxae.types import Batch, Key, Score, Variables
+from jaxae.types import Batch, Key, Variables
 
 __all__ = [
     "PARTS",
@@ -21,11 +21,11 @@ __all__ = [
     "Study",
     "comparable",
     "counted",
-    "evidence",
     "marked",
     "parsed",
     "process",
     "sweepable",
+    "trains_itself",
     "usable",
 ]
 
@@ -70,6 +70,58 @@ class Source(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
+class Bound:
+    """A Linen module with its variables, each of whose methods is one program and not one for every operation in it.
+
+    Args:
+        model: the module, whose methods take arrays and whole numbers.
+        variables: of it.
+    """
+
+    def __init__(self, model: nn.Module, variables: Variables) -> None:
+        self._model = model
+        self._variables = variables
+
+    def __call__(self, *given: Any) -> Any:
+        """Return what the module returns."""
+        return self._called("__call__", *given)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of the module, or what else it has."""
+        if callable(getattr(type(self._model), name, None)):
+            return functools.partial(self._called, name)
+        return getattr(self._model.bind(self._variables), name)
+
+    def _called(self, name: str, *given: Any) -> Any:
+        # A whole number is a shape.
+        shapes = tuple((place, value) for place, value in enumerate(given) if isinstance(value, int))
+        return _compiled(self._model, name, shapes)(
+            self._variables, *(value for value in given if not isinstance(value, int))
+        )
+
+
+@functools.cache
+def _compiled(model: nn.Module, name: str, shapes: tuple[tuple[int, int], ...]) -> Callable[..., Any]:
+    """Return the compiled (variables, *arrays) -> what the method returns, with whole numbers in their places."""
+
+    def called(variables: Variables, *arrays: Any) -> Any:
+        given = list(arrays)
+        for place, value in shapes:
+            given.insert(place, value)
+        return model.apply(variables, *given, method=name)
+
+    return jax.jit(called)
+
+
+def _hashable(model: nn.Module) -> bool:
+    """Return whether programs can be kept by a module: not where it holds a list of layers, say."""
+    try:
+        hash(model)
+    except TypeError:
+        return False
+    return True
+
+
 class Study(NamedTuple):
     """A trained model beside its data: what a recipe's evaluation and pictures are made from.
 
@@ -112,8 +164,9 @@ class Study(NamedTuple):
 
     @property
     def bound(self) -> Any:
-        """The model with its variables."""
-        return self.model.bind(self.variables)
+        """The model with its variables; the methods of a Linen module are compiled."""
+        hashable = isinstance(self.model, nn.Module) and _hashable(self.model)
+        return Bound(self.model, self.variables) if hashable else self.model.bind(self.variables)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,56 +180,6 @@ class Study(NamedTuple):
     def labels_of(self, part: str) -> np.ndarray | None:
         """Return the labels of a part's rows, or None where there are none."""
         return None if self.source.labels is None else self.source.labels[self.parts[part]]
-
-
-@functools.cache
-def _bounds(model: Any, nll: Callable[..., Any], draws: int) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Return the compiled (variables, batch, key) -> both bounds, one program for all members of a population."""
-    elbo = score(model, losses.elbo, nll=nll)
-    tighter = score(model, losses.importance_weighted, nll=nll, samples=16)
-
-    def mean(values: Score, variables: Variables, batch: Batch, keys: Key) -> jax.Array:
-        return -jax.lax.map(lambda key: values(variables, batch, key).mean(), keys).mean()
-
-    def both(variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
-        first, second = jax.random.split(key)
-        return (
-            mean(elbo, variables, batch, jax.random.split(first, draws)),
-            mean(tighter, variables, batch, jax.random.split(second, max(1, draws // 16))),
-        )
-
-    return jax.jit(both)
-
-
-ROWS = 1000
-"""Rows whose evidence is taken together, at most: bounds the memory."""
-
-
-def evidence(
-    study: Study, part: str, key: Key, nll: Callable[..., Any], *, most: int | None = None
-) -> dict[str, float]:
-    """Return the mean bounds on the log-likelihood of the rows of a part, in nats per row.
-
-    Up to 1,000 rows, `elbo` averages 64 draws of every row's posterior, and `importance_weighted_bound` has 16 samples
-    and averages 4 draws; of more rows, each needs fewer (at least 4 and 1) for the same certainty of the mean.
-
-    Args:
-        study: the trained model and its rows.
-        part: "train", "validation" or "test".
-        key: of the draws.
-        nll: negative log-likelihood per example.
-        most: only so many of the rows, the first.
-    """
-    batch = jax.tree.map(lambda leaf: leaf[:most], study.batch(part))
-    n = len(batch.x)
-    bounds = _bounds(study.model, nll, max(4, 64 * ROWS // max(n, ROWS)))
-    totals = np.zeros(2)
-    for first in range(0, n, ROWS):
-        rows = jax.tree.map(lambda leaf, first=first: leaf[first : first + ROWS], batch)
-        both = bounds(study.variables, rows, jax.random.fold_in(key, first))
-        totals += np.asarray(both, np.float64) * len(rows.x)
-    elbo, tighter = totals / n
-    return {"elbo": float(elbo), "importance_weighted_bound": float(tighter)}
 
 
 def comparable(real: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,12 +236,17 @@ def process(settings: Any, key: Key, *, rows: int | None = None) -> Source:
     return Source(made.values, tuple(f"x{i}" for i in range(settings.variables)), truth=made)
 
 
+def trains_itself(recipe: ModuleType) -> bool:
+    """Return whether a recipe has a `fit` of its own in the place of a learner: an ensemble that is one model."""
+    return hasattr(recipe, "fit")
+
+
 def sweepable(recipe: ModuleType) -> list[str]:
     """Return the settings that can differ between the members of one population: the learner's keyword arguments.
 
     Of a recipe that trains by itself there are none.
     """
-    if hasattr(recipe, "fit"):
+    if trains_itself(recipe):
         return []
     parameters = inspect.signature(recipe.learner).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxae import data, distributions, latent, metrics, report
-from jaxae.study.nouns import PARTS, Source, Study, evidence
+from jaxae import data, latent, metrics, report
+from jaxae.study.nouns import PARTS, Source, Study
 from jaxae.types import Key
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "code_pictures",
     "codes",
     "digits",
-    "evidence_gap",
     "full_scale",
     "in_blocks",
     "independent_likelihood",
@@ -245,16 +244,6 @@ def independent_likelihood(study: Study) -> float:
         mean = (own.sum(0, dtype=np.float64) + 0.5) / (len(own) + 1)
         found[test == kind] = (rows * np.log(mean) + (1 - rows) * np.log1p(-mean)).sum(1)
     return float(found.mean())
-
-
-def evidence_gap(study: Study, key: Key) -> report.Check:
-    """Return whether images that were seen are as likely as those of the validation part."""
-    # The same draws for both, so that only the images differ.
-    seen, held_out = (
-        -evidence(study, part, jax.random.fold_in(key, 0), distributions.bernoulli, most=2000)["elbo"]
-        for part in ("train", "validation")
-    )
-    return report.checks.generalisation_gap(seen, held_out, name="negative evidence lower bound")
 
 
 def beside_controls(

@@ -47,7 +47,7 @@ def networks(width: int, shape: tuple[int, ...], *, logit: bool) -> tuple[nn.Mod
         image=(h, w, channels),
         kernel_init=init,
     )
-    return nn.Sequential([generator, nn.tanh]), discriminator
+    return nn.Sequential((generator, nn.tanh)), discriminator
 
 
 def scores(study: Study, made: np.ndarray) -> dict[str, float]:

@@ -2,11 +2,9 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -22,18 +20,16 @@ from jaxae.learner import warm_start
 from jaxae.population import DATA
 from jaxae.progress import Progress, printer
 from jaxae.result import Fit
-from jaxae.statistics import effects, summaries
-from jaxae.study.alarms import alarm_rate, calibrating, reference
+from jaxae.study.alarms import alarm_rate, calibrating
 from jaxae.study.folder import ASKED, LOG, appearing, ask, forget, usable_target, write_history, write_json
+from jaxae.study.judged import histories, judge
 from jaxae.study.members import Members, Range, members, trained
-from jaxae.study.nouns import PARTS, Source, Study, usable
+from jaxae.study.nouns import Source, Study, trains_itself
+from jaxae.study.prepared import prepared, sourced
 from jaxae.study.trained import Trained
-from jaxae.types import Key
 
 __all__ = ["train"]
 
-EVALUATED = 64
-"""Members that are judged by all metrics, the best by validation; of the others that validation is known."""
 TIMED = ("compile_seconds", "run_seconds", "steps")
 """What a fit's record tells of the process that made it."""
 RANDOM_DRAWS = ("data", "split", "fit", "evaluation", "shared")
@@ -92,7 +88,7 @@ def train(
     """
     asked = members(recipe, settings, sweep=sweep or {}, points=points, seeds=seeds, chosen=search)
     checks.whole("seed", seed, low=0, high=2**32 - 1)
-    if hasattr(recipe, "fit") and (init is not None or distributed):
+    if trains_itself(recipe) and (init is not None or distributed):
         raise ValueError(
             "this recipe trains by itself, in one process and from the start: leave init and distributed out"
         )
@@ -101,8 +97,8 @@ def train(
     if init is not None and init.folder.resolve() == target.resolve():
         raise ValueError(f"{out} holds the model to begin with, which would be lost: give another --out")
     keys = dict(zip(RANDOM_DRAWS, jax.random.split(jax.random.key(seed), len(RANDOM_DRAWS)), strict=True))
-    source = _source(recipe, settings, keys, path, impute)
-    study = _prepared(recipe, settings, source, keys["split"], impute)._replace(key=keys["shared"])
+    source = sourced(recipe, settings, keys, path, impute)
+    study = prepared(recipe, settings, source, keys["split"], impute)._replace(key=keys["shared"])
     source = study.source
     if init is not None and study.scaling.names != init.study.scaling.names:
         raise ValueError(
@@ -127,7 +123,7 @@ def train(
         own = [dataclasses.replace(settings, **architecture) for architecture in asked.architectures]
         studies = [study._replace(settings=each, model=recipe.model(each, shape)) for each in own]
     # What trains by itself takes too little time to be saved on the way.
-    unsaved = unfinished is None or asked.search is not None or hasattr(recipe, "fit")
+    unsaved = unfinished is None or asked.search is not None or trains_itself(recipe)
     saved = None if unsaved else Path(str(unfinished))
     show = printer() if progress is True else progress or (lambda _: None)
     peers = Peers(several=distributed and jax.process_count() > 1)
@@ -190,9 +186,9 @@ def train(
         ]
         config["init"] = None if init is None else {"folder": os.path.abspath(init.folder), "sha256": init.fingerprint}
         write_json(folder / "config.json", config)
-        write_history(folder / "history.csv", _histories(fits))
+        write_history(folder / "history.csv", histories(fits))
         write_json(folder / "timing.json", _timing(fits))
-        _judge(folder, recipe, groups, keys["evaluation"], asked)
+        judge(folder, recipe, groups, keys["evaluation"], asked)
         if saved is not None:
             shutil.copyfile(saved / LOG, folder / LOG)
         report.write_page(folder)
@@ -209,224 +205,11 @@ def _encoder(init: Trained) -> dict[str, Any]:
     return {"encoder": params["encoder"]}
 
 
-def _source(recipe: ModuleType, settings: Any, keys: Mapping[str, Key], path: Any, impute: Any) -> Source:
-    if path is None:
-        return recipe.source(settings, keys["data"])
-    if hasattr(recipe, "read"):
-        return recipe.read(settings, path, impute, keys["split"])
-    table = data.read(path, impute=impute)
-    return Source(table.values, table.columns, None, table.notes, filled=table.filled)
-
-
-def _refilled(source: Source, filled: np.ndarray, fills: np.ndarray, impute: str) -> Source:
-    """Return the source with its missing values filled anew, by what the training rows alone say."""
-    empty = np.isnan(fills[0])
-    if empty.any():
-        raise ValueError(
-            f"column {source.columns[int(np.argmax(empty))]!r} has no value in any row that trains: remove the column"
-        )
-    fill = fills[0 if impute == "mean" else 1]
-    notes = [note for note in source.notes if "missing values of" not in note]
-    notes += [
-        f"{count} missing values of {name!r} were filled with the {impute} of the training rows, {value:.6g}"
-        for name, count, value in zip(source.columns, filled.sum(0), fill, strict=True)
-        if count
-    ]
-    return source._replace(values=np.where(filled, fill, source.values), notes=tuple(notes))
-
-
-def _prepared(recipe: ModuleType, settings: Any, source: Source, key: Key, impute: Any = None) -> Study:
-    parts = source.parts
-    if parts is None:
-        shares = getattr(recipe, "PARTS", PARTS)
-        parts = dict(zip(shares, data.split(key, len(source.values), fractions=tuple(shares.values())), strict=True))
-    fills = np.zeros((2, 0))
-    if source.shape is None:  # no pixel is ever missing
-        known = source.values if source.filled is None else np.where(source.filled, np.nan, source.values)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value is refused below
-            fills = np.stack([part(known[parts["train"]], 0) for part in (np.nanmean, np.nanmedian)])
-    if source.filled is not None:
-        source = _refilled(source, source.filled, fills, impute)
-    known = source.values[parts["train"]]
-    if source.shape is not None:
-        # The scale of pixels is that of the file, or of all images: not of those that happen to train.
-        limits = (0.0, source.full) if source.full else (float(source.values.min()), float(source.values.max()))
-        known = np.repeat(np.array(limits)[:, None], len(source.columns), axis=1)
-    scaling = recipe.scaling(settings, known, source.columns)
-    rows = {part: scaling.apply(source.values[number]) for part, number in parts.items()}
-    if hasattr(recipe, "examples"):
-        rows = {part: recipe.examples(settings, values) for part, values in rows.items()}
-    elif scaling.varying.sum() < 2:
-        raise ValueError(
-            f"the data have {int(scaling.varying.sum())} usable column ({', '.join(scaling.names)}), but a "
-            "model relates at least two that vary: give more columns"
-        )
-    conditions, cond = None, {}
-    if source.conditions is not None:
-        by_part = {
-            part: {name: np.asarray(column)[number] for name, column in source.conditions.items()}
-            for part, number in parts.items()
-        }
-        conditions = data.conditions(by_part["train"], one_hot=getattr(settings, "one_hot", ()))
-        cond = {part: conditions.apply(columns) for part, columns in by_part.items()}
-        source = source._replace(notes=(*source.notes, *conditions.described()))
-    labels = None if source.labels is None else source.labels[parts["test"]]
-    model = recipe.model(settings, source.shape or (rows["train"].shape[1],))
-    return Study(
-        settings,
-        model,
-        {},
-        rows["train"],
-        rows["validation"],
-        rows["test"],
-        labels,
-        scaling,
-        fills,
-        rows.get("calibration", rows["test"]),
-        conditions,
-        cond,
-        source,
-        parts,
-    )
-
-
 def _mesh(axis: str) -> jax.sharding.Mesh | None:
     count = len(jax.devices())
     if count == 1:
         return None
     return jax.make_mesh((count,), (axis,), axis_types=(jax.sharding.AxisType.Auto,))
-
-
-def _judge(folder: Path, recipe: ModuleType, groups: Sequence[tuple[Study, Fit]], key: Key, asked: Members) -> None:
-    """Write metrics.json, the pictures and their list."""
-    singles: list[tuple[Study, Fit]] = []
-    for study, fitted in groups:
-        members = [fitted] if fitted.members is None else [fitted.take(i) for i in range(fitted.members)]
-        singles += [(study, member) for member in members]
-    count = len(singles)
-    final = np.concatenate([np.atleast_1d(fitted.final()) for _, fitted in groups])
-    best = int(np.argmin(final))
-    histories = _histories([fitted for _, fitted in groups])
-    judge = recipe.judge(groups[0][0]) if hasattr(recipe, "judge") else None
-    table: list[dict[str, Any]] = []
-    most = np.sort(final)[min(EVALUATED, count) - 1]
-    for i, (study, single) in enumerate(singles):
-        alive = bool(np.isfinite(final[i]))
-        judged = alive and final[i] <= most
-        own = study._replace(variables=usable(recipe, single), judge=judge)
-        hparams = {**dataclasses.asdict(study.settings), **single.record.get("hparams", {})}
-        table.append(
-            {
-                "member": i,
-                "seed": single.record.get("seed", 0),
-                "hparams": {name: _plain(hparams[name]) for name in asked.swept},
-                "status": single.describe(),
-                "validation": float(final[i]) if alive else None,
-                "metrics": recipe.evaluate(own, key=jax.random.fold_in(key, i)) if judged else {},
-            }
-        )
-    study, single = singles[best]
-    study, swept = study._replace(judge=judge), asked.swept
-    chosen = study._replace(variables=usable(recipe, single))
-    scores = reference(recipe, chosen)
-    if scores is not None:
-        np.save(folder / "reference.npy", scores, allow_pickle=False)
-    metrics, controls = table[best]["metrics"], recipe.controls(chosen)
-    found = recipe.checks(chosen, metrics, controls, key=jax.random.fold_in(key, count))
-    if not (study.scaling.varying.all() and (np.ptp(study.train, axis=0) == 0).any()):
-        # A recipe that keeps constant columns, as those of images, has its reasons.
-        kept = zip(study.scaling.columns, study.scaling.varying, strict=True)
-        found.append(report.checks.constant_columns([name for name, varies in kept if not varies]))
-    # Members of an evolution have no settings of their own from beginning to end.
-    swept_over = (
-        {}
-        if count == 1 or asked.search == "evolution"
-        else _swept_over(final, table, swept, jax.random.fold_in(key, count + 2))
-    )
-    history = single.history
-    if "loss" in history:
-        found.append(report.checks.improved(history["loss"]))
-    statuses = [member["status"] for member in table]
-    if count > 1:
-        found.append(report.checks.diverged(statuses))
-    if asked.points is None and asked.search is None:
-        tried = {name: [member["hparams"][name] for member in table] for name in swept}
-        found += [
-            report.checks.inside(name, values[best], values)
-            for name, values in tried.items()
-            # Of two values the best is always the one or the other end; widths have no order.
-            if len(set(values)) > 2 and not isinstance(values[best], str)
-        ]
-    if any(name.endswith("skipped") for name in history):
-        found.append(report.checks.skipped(statuses))
-    write_json(
-        folder / "metrics.json",
-        {
-            "best": best,
-            "select": "validation" if "validation" in history else "loss",
-            "metrics": metrics,
-            "controls": controls,
-            "control_names": {name: recipe.CONTROLS[name] for name in controls},
-            "units": {name: unit for name, unit in recipe.UNITS.items() if {name} & {*metrics, *controls, *history}},
-            "checks": [check._asdict() for check in found],
-            "members": table,
-            **swept_over,
-        },
-    )
-    pictures = [report.pictures.curves(folder, histories, units=recipe.UNITS)]
-    if count > 1:
-        pictures += _of_sweep(folder, table, swept_over.get("points", []), best, recipe.UNITS.get("loss", ""), swept)
-    pictures += recipe.pictures(chosen, folder, key=jax.random.fold_in(key, count + 1))
-    write_json(folder / "pictures.json", [picture._asdict() for picture in pictures])
-
-
-def _swept_over(
-    final: np.ndarray, table: Sequence[Mapping[str, Any]], swept: Sequence[str], key: Key
-) -> dict[str, Any]:
-    """Return what metrics.json tells of the points of a sweep and of its hyperparameters."""
-    columns = {name: np.array([member["hparams"][name] for member in table]) for name in swept}
-    found = summaries(final, columns, key)
-    points = [
-        {
-            **summary._asdict(),
-            "members": summary.members.tolist(),
-            **{name: _or_none(getattr(summary, name)) for name in ("mean", "sd", "low", "high")},
-        }
-        for summary in found
-    ]
-    return {
-        "points": points,
-        "effects": {name: effect._asdict() for name, effect in effects(final, columns).items()},
-    }
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _of_sweep(
-    folder: Path,
-    table: Sequence[Mapping[str, Any]],
-    points: Sequence[Mapping[str, Any]],
-    best: int,
-    unit: str,
-    swept: Sequence[str],
-) -> list[report.pictures.Picture]:
-    """Draw the members; of a sweep also its points, and how its hyperparameters go together."""
-    drawn = [report.pictures.members(folder, table, best=best, unit=unit)]
-    if not swept:
-        return drawn
-    if not points:
-        several = any(len({str(member["hparams"][name]) for member in table}) > 1 for name in swept)
-        return [*drawn, report.pictures.parallel(folder, table, unit=unit)] if several else drawn
-    drawn.append(report.pictures.points(folder, points, unit=unit))
-    values = [{point["hparams"][name] for point in points} for name in swept]
-    if len(swept) == 2 and len(points) == len(values[0]) * len(values[1]) and min(map(len, values)) > 1:
-        drawn.append(report.pictures.heat_map(folder, points, unit=unit))
-    elif len(swept) > 1:
-        drawn.append(report.pictures.parallel(folder, table, unit=unit))
-    return drawn
 
 
 def _config(
@@ -502,17 +285,3 @@ def _timing(fits: Sequence[Fit]) -> dict[str, Any]:
         "steps": steps,
         "member_steps_per_s": steps / seconds if seconds else None,
     }
-
-
-def _histories(fits: Sequence[Fit]) -> dict[str, np.ndarray]:
-    """Return the history of all members; that of a single run as it is."""
-    if len(fits) == 1:
-        return fits[0].history
-    return {name: np.concatenate([np.atleast_2d(fit.history[name]) for fit in fits]) for name in fits[0].history}
-
-
-def _plain(value: Any) -> Any:
-    """Return a swept value as JSON has it: widths as the command line writes them, and a float as its user did."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return json.loads(str(np.float32(value))) if isinstance(value, float) else value

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxae import checkpoint, checks, data
+from jaxae.detection import FARTHEST
 from jaxae.study.alarms import Alarms, alarms, detects, errors
 from jaxae.study.folder import read_json
 from jaxae.study.nouns import Source, Study, usable
@@ -101,7 +102,7 @@ class Trained(NamedTuple):
         """Return scores, alarms and p-values of rows (n, d), and each variable's share of the score.
 
         Args:
-            values: (n, d).
+            values: (n, d); an entry too far out for float32 counts as `detection.FARTHEST`.
             rate: of false alarms among new normal rows, in (0, 1).
             conditions: of a conditional model.
         """
@@ -109,7 +110,7 @@ class Trained(NamedTuple):
         if not self.calibrated:
             raise ValueError("alarms are calibrated for the best member of a population alone: leave member out")
         cond = self._cond(conditions)
-        rows = self.study.scaling.apply(values)
+        rows = self.study.scaling.apply(values, farthest=FARTHEST)
         found = errors(self.recipe, self.study, rows, np.asarray(cond[0]) if cond else None)
         return alarms(found, _reference(self.folder), rate)
 
