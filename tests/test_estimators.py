@@ -463,11 +463,6 @@ TABLES = {
         TypeError,
         r"column 'a' of X holds times \(datetime64",
     ),
-    "only dates": (
-        pandas.DataFrame({"a": pandas.to_datetime(["2020-01-01"] * 3)}),
-        (TypeError, ValueError),
-        r"column 'a' of X holds times \(datetime64",
-    ),
     "words in a frame": (
         pandas.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["1", "2", "three"]}),
         ValueError,
