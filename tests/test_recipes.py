@@ -144,14 +144,33 @@ def test_unknown_recipe_is_answered_nearest_first():
         recipes.find("vea")
 
 
-def test_evidence_of_a_model_that_ignores_its_code_is_exact():
+def test_a_compiled_model_does_what_the_module_does():
+    recipe = recipes.find("vae")
+    settings = recipe.Settings(latent=2, widths=(4,), variables=3)
+    model, rows = recipe.model(settings, (3,)), np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    variables = model.init(jax.random.key(0), rows)
+    scaling = recipe.scaling(settings, rows, ("a", "b", "c"))
+    bound, plain = study.Study(settings, model, variables, rows, rows, rows, None, scaling).bound, model.bind(variables)
+    assert bound.latent == 2
+    np.testing.assert_allclose(bound.encode(rows).mean, plain.encode(rows).mean, rtol=1e-5)
+    np.testing.assert_allclose(bound(rows).mean, plain(rows).mean, rtol=1e-5)
+    for n in (3, 4):
+        found, expected = (one.sample(jax.random.key(2), n).mean for one in (bound, plain))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(AttributeError, match="encoded"):
+        bound.encoded(rows)
+
+
+@pytest.mark.parametrize("n", [1, 50, 1100])
+def test_evidence_of_a_model_that_ignores_its_code_is_exact(n):
     """With a posterior equal to the prior and a constant decoder both bounds are the likelihood itself."""
     recipe = recipes.find("vae")
     settings = recipe.Settings(latent=2, widths=(4,), variables=3)
     model = recipe.model(settings, (3,))
-    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    variables = jax.tree.map(np.zeros_like, model.init(jax.random.key(0), rows[:1]))
-    scaling = recipe.scaling(settings, rows, ("a", "b", "c"))
+    rows = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    used = model.init(jax.random.key(0), rows[:1])
+    variables = jax.tree.map(np.zeros_like, used)
+    scaling = recipe.scaling(settings, np.float32([[0, 0, 0], [1, 1, 1]]), ("a", "b", "c"))
     one = study.Study(settings, model, variables, rows, rows, rows, None, scaling)
     from jaxae import distributions
 
@@ -159,6 +178,8 @@ def test_evidence_of_a_model_that_ignores_its_code_is_exact():
     exact = -0.5 * (rows.astype(float) ** 2 + np.log(2 * np.pi)).sum(1).mean()
     assert bounds["elbo"] == pytest.approx(exact, rel=1e-5)
     assert bounds["importance_weighted_bound"] == pytest.approx(exact, rel=1e-5)
+    bounds = study.evidence(one._replace(variables=used), "test", jax.random.key(1), distributions.normal)
+    assert bounds["importance_weighted_bound"] > bounds["elbo"] + 0.01
 
 
 @pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
