@@ -14,7 +14,7 @@ from jaxae import checks
 from jaxae.data import Shards
 from jaxae.fitting import fit
 from jaxae.fitting.arguments import check
-from jaxae.fitting.course import advanced, begun, compiled, only, packed
+from jaxae.fitting.course import Program, advanced, begun, compiled, only, packed
 from jaxae.fitting.watch import Watch, filled_up, recorded, warn_of
 from jaxae.hyperparameters import Draw, check_draws, draw
 from jaxae.progress import Progress
@@ -94,51 +94,28 @@ def halving(
     checks.whole("factor", factor, low=2)
     checks.whole("epochs", epochs, low=2)
     checks.whole("first", first, high=epochs - 1, why=", fewer than epochs")
-    fitted = _halved(
-        model,
-        factory,
-        data,
-        key=key,
-        epochs=epochs,
-        batch_size=batch_size,
-        validation=validation,
-        score=score,
-        hparams=hparams,
-        seeds=seeds,
-        rungs=_rungs(first, factor, epochs),
-        factor=factor,
-        mesh=mesh,
-        lanes=lanes,
-        progress=progress,
-    )
+    watch = Watch(progress, time.perf_counter())
+    members = prepared(model, factory, data, key, epochs, batch_size, validation, score, hparams, seeds, mesh, lanes)
+    rungs = _rungs(first, factor, epochs)
+    fitted = _halved(*members, key=key, epochs=epochs, rungs=rungs, factor=factor, mesh=mesh, lanes=lanes, watch=watch)
     warn_of(fitted)
     return fitted
 
 
 def _halved(
-    model: Any,
-    factory: Callable[..., Learner],
-    data: Batch | Shards,
+    trains: Program,
+    hyper: dict[str, Any],
+    seed: np.ndarray,
     *,
     key: Key,
     epochs: int,
-    batch_size: int,
-    validation: Batch,
-    score: Score,
-    hparams: Mapping[str, Any] | None,
-    seeds: int | None,
     rungs: Sequence[int],
     factor: int,
     mesh: Mesh | None,
     lanes: int | None,
-    progress: bool | Callable[[Progress], None],
+    watch: Watch,
 ) -> Fit:
-    """Return what `halving` does, with members dropped after the given epochs."""
-    began = time.perf_counter()
-    trains, hyper, seed = prepared(
-        model, factory, data, key, epochs, batch_size, validation, score, hparams, seeds, mesh, lanes
-    )
-    watch = Watch(progress, began)
+    """Return what `halving` does, of members that are prepared and dropped after the given epochs."""
     course = begun(trains, key, hyper, seed)
     watch.compiled(course)
     record = recorded(trains, key, None, lanes, mesh)
@@ -212,15 +189,6 @@ def hyperband(
     check(data, key, epochs, batch_size, validation, score, None)
     check_draws(axes)
     most = int(math.log(epochs, factor) + 1e-9)
-    common: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "validation": validation,
-        "score": score,
-        "mesh": mesh,
-        "lanes": lanes,
-        "progress": progress,
-    }
     parts = []
     for bracket, own_key in zip(range(most, -1, -1), jax.random.split(key, most + 1), strict=True):
         draw_key, fit_key = jax.random.split(own_key)
@@ -228,13 +196,30 @@ def hyperband(
         columns = draw(draw_key, count, **axes)
         if bracket:
             rungs = [epochs // factor**i for i in range(bracket, 0, -1)]
+            watch = Watch(progress, time.perf_counter())
+            members = prepared(
+                model, factory, data, fit_key, epochs, batch_size, validation, score, columns, None, mesh, lanes
+            )
             part = _halved(
-                model, factory, data, key=fit_key, hparams=columns, seeds=None, rungs=rungs, factor=factor, **common
+                *members, key=fit_key, epochs=epochs, rungs=rungs, factor=factor, mesh=mesh, lanes=lanes, watch=watch
             )
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # of members by their numbers among all brackets, below
-                part = fit(model, factory, data, key=fit_key, hparams=columns, **common)
+                part = fit(
+                    model,
+                    factory,
+                    data,
+                    key=fit_key,
+                    hparams=columns,
+                    epochs=epochs,
+                    batch_size=batch_size,
+                    validation=validation,
+                    score=score,
+                    mesh=mesh,
+                    lanes=lanes,
+                    progress=progress,
+                )
             part.record["rungs"] = [{"epochs": epochs, "members": count}]
         parts.append(part)
     found = stack(parts)

@@ -59,7 +59,7 @@ def lower_bound(
     n = min(len(batch.x), most or len(batch.x))
     # Parts of about the same size share a program; the last row stands in for those that there are not.
     size = min(ROWS, 1 << (n - 1).bit_length())
-    draws = max(4, DRAWS * ROWS // max(n, ROWS)) if samples == 1 else max(1, DRAWS * ROWS // max(n, ROWS) // samples)
+    draws = max(4 if samples == 1 else 1, DRAWS * ROWS // max(n, ROWS) // samples)
     bound = _bound(study.model, nll, samples)
     total = 0.0
     for first in range(0, n, size):
