@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -25,12 +26,27 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Nearly all of the suite's time is compilation, which this halves. Tests about bits switch it off (`optimised`).
+# Nearly all of the suite's time is compilation. Tests about bits compile as users do (`optimised`), and so do commands
+# in processes of their own.
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+def quick(*args: Any, env_options_overrides: dict[str, Any] | None = None, **given: Any) -> Any:
+    """Compile fusions without MLIR, which takes three times as long: no setting but XLA_FLAGS, read once, says so."""
+    options = dict(env_options_overrides or {})
+    if jax.config.read("jax_disable_most_optimizations"):
+        options["xla_cpu_use_fusion_emitters"] = False
+    return as_users_do(*args, env_options_overrides=options, **given)
+
+
+as_users_do = compiler.get_compile_options
+if jax.__version_info__ < (0, 11):  # from there on XLA has no such option
+    compiler.get_compile_options = quick
 
 
 @pytest.fixture

@@ -134,39 +134,30 @@ class TestPopulations:
         assert sorted(member["status"] for member in metrics["members"]) == ["dropped after epoch 2", "trained"]
 
     def test_widths_are_swept_in_one_call(self, tmp_path, capsys):
-        out, metrics, config = self.run(
-            tmp_path,
-            "--sweep",
-            "widths=8/16,8",
-            "learning_rate=1e-3,1e-2",
-            "latent=1,2",
-            "--seeds",
-            "2",
-            "--epochs",
-            "2",
-        )
+        swept = ["--sweep", "widths=8/16,8", "latent=1,2", "learning_rate=1e-3,1e-2", "--epochs", "2"]
+        out, metrics, config = self.run(tmp_path, *swept)
         members = metrics["members"]
-        assert len(members) == 16 and [len(point["members"]) for point in metrics["points"]] == [2] * 8
+        assert len(members) == len(metrics["points"]) == 8
         assert {(m["hparams"]["widths"], m["hparams"]["latent"]) for m in members} == {
             (widths, latent) for widths in ("8", "16,8") for latent in (1, 2)
         }
-        assert [each["members"] for each in config["architectures"]] == [4] * 4
+        assert [each["members"] for each in config["architectures"]] == [2] * 4
         assert config["sweep"]["widths"] == [[8], [16, 8]]
         history = (out / "history.csv").read_text().splitlines()
-        assert len(history) == 1 + 16 * 2
+        assert len(history) == 1 + 8 * 2
         found = {"widths", "latent", "learning_rate"}
         assert set(metrics["effects"]) == found and metrics["effects"]["widths"]["correlation"] is None
         # Every member is used with its own architecture; the best without being named.
         rows = write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10)))
-        for member in (None, 0, 15):
+        for member in (None, 0, 7):
             chosen = ["--data", str(rows)]
             chosen += [] if member is None else ["--member", str(member)]
             assert cli.main(["encode", str(out), "--out", str(tmp_path / "codes.csv"), *chosen]) == 0
             latent = members[metrics["best"] if member is None else member]["hparams"]["latent"]
             header = (tmp_path / "codes.csv").read_text().splitlines()[0]
             assert header == ",".join(f"z{i}" for i in range(latent))
-        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "16"]
-        assert "member is 16" in refused(capsys, *command)
+        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "8"]
+        assert "member is 8" in refused(capsys, *command)
 
     def test_a_member_among_architectures_is_that_run_alone(self, tmp_path):
         _, together, _ = self.run(tmp_path / "a", "--sweep", "latent=1,3", "--epochs", "2")
@@ -385,21 +376,19 @@ def interrupted(folder, number, *arguments, when="epoch"):
 LONG = ("autoencoder", "--out", "run", "--epochs", "1000000", "--no-cache")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_saved_and_goes_on(tmp_path, number):
-    code, said = interrupted(tmp_path, number, *LONG)
+def test_an_interrupted_run_is_saved_and_goes_on(tmp_path):
+    code, said = interrupted(tmp_path, signal.SIGTERM, *LONG)
     assert code == 75
-    name = signal.Signals(number).name
     assert re.fullmatch(
-        rf"jaxae: {name} stopped the fit after epoch \d+ of 1000000, saved in \S*run\.unfinished/0: the same call goes "
+        r"jaxae: SIGTERM stopped the fit after epoch \d+ of 1000000, saved in \S*run\.unfinished/0: the same call goes "
         "on from there",
         said,
     )
     assert os.listdir(tmp_path) == ["run.unfinished"]
     (first,) = (name for name in os.listdir(tmp_path / "run.unfinished" / "0") if name.isdigit())
     for again in (LONG, ("--resume", "run")):
-        code, said = interrupted(tmp_path, number, *again, when="on from epoch")
-        assert code == 75
+        code, said = interrupted(tmp_path, signal.SIGINT, *again, when="on from epoch")
+        assert code == 75 and said.startswith("jaxae: SIGINT stopped")
         assert int(re.search(r"after epoch (\d+)", said)[1]) >= int(first)
 
 

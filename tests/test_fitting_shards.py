@@ -89,9 +89,7 @@ def whole():
     jax.config.update("jax_disable_most_optimizations", True)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "batches"), [((N,), 3), ((30, 1, 39), 2), ((30, 1, 39), 3), ((30, 1, 39), 100), ((1,) * N, 3)]
-)
+@pytest.mark.parametrize(("sizes", "batches"), [((N,), 100), ((30, 1, 39), 2), ((1,) * N, 3)])
 def test_the_bits_are_those_of_memory(tmp_path, whole, optimised, sizes, batches):
     same(fit(stored(tmp_path / "rows", sizes, memory=batches * ONE)), whole)
 

@@ -86,7 +86,7 @@ def test_a_damaged_step_is_refused_or_harmless(written, tmp_path, caplog):
     """Every file in every way: what is read is what was written, or it is refused with path and reason."""
     like, refused, read = arrays() | {"history/loss": np.zeros(3, np.float32)}, 0, 0
     for which, path in enumerate(files(written / "8")):
-        for number in (which, which + 1, which + 2, which + 3, which + 4, 5 * which + 60, 5 * which + 405):
+        for number in range(which, which + 5):
             folder = tmp_path / "fit"
             shutil.copytree(written, folder)
             own = folder / path.relative_to(written)
