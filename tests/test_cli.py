@@ -134,35 +134,36 @@ class TestPopulations:
         assert sorted(member["status"] for member in metrics["members"]) == ["dropped after epoch 2", "trained"]
 
     def test_widths_are_swept_in_one_call(self, tmp_path, capsys):
-        swept = ["--sweep", "widths=8/16,8", "latent=1,2", "learning_rate=1e-3,1e-2", "--epochs", "2"]
+        swept = ["--sweep", "widths=8/16,8", "learning_rate=1e-3,1e-2", "--epochs", "2"]
         out, metrics, config = self.run(tmp_path, *swept)
         members = metrics["members"]
-        assert len(members) == len(metrics["points"]) == 8
-        assert {(m["hparams"]["widths"], m["hparams"]["latent"]) for m in members} == {
-            (widths, latent) for widths in ("8", "16,8") for latent in (1, 2)
-        }
-        assert [each["members"] for each in config["architectures"]] == [2] * 4
+        assert len(members) == len(metrics["points"]) == 4
+        assert [member["hparams"]["widths"] for member in members] == ["8", "8", "16,8", "16,8"]
+        assert [each["members"] for each in config["architectures"]] == [2] * 2
         assert config["sweep"]["widths"] == [[8], [16, 8]]
         history = (out / "history.csv").read_text().splitlines()
-        assert len(history) == 1 + 8 * 2
-        found = {"widths", "latent", "learning_rate"}
-        assert set(metrics["effects"]) == found and metrics["effects"]["widths"]["correlation"] is None
+        assert len(history) == 1 + 4 * 2
+        assert set(metrics["effects"]) == {"widths", "learning_rate"}
+        assert metrics["effects"]["widths"]["correlation"] is None
         # Every member is used with its own architecture; the best without being named.
         rows = write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10)))
-        for member in (None, 0, 7):
+        for member in (None, 0, 3):
             chosen = ["--data", str(rows)]
             chosen += [] if member is None else ["--member", str(member)]
             assert cli.main(["encode", str(out), "--out", str(tmp_path / "codes.csv"), *chosen]) == 0
-            latent = members[metrics["best"] if member is None else member]["hparams"]["latent"]
-            header = (tmp_path / "codes.csv").read_text().splitlines()[0]
-            assert header == ",".join(f"z{i}" for i in range(latent))
-        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "8"]
-        assert "member is 8" in refused(capsys, *command)
+            assert (tmp_path / "codes.csv").read_text().splitlines()[0] == "z0,z1"
+        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "4"]
+        assert "member is 4" in refused(capsys, *command)
 
     def test_a_member_among_architectures_is_that_run_alone(self, tmp_path):
-        _, together, _ = self.run(tmp_path / "a", "--sweep", "latent=1,3", "--epochs", "2")
+        out, together, _ = self.run(tmp_path / "a", "--sweep", "latent=1,3", "--epochs", "2")
         _, alone, _ = self.run(tmp_path / "b", "--set", "latent=3", "--seeds", "1", "--epochs", "2")
         assert together["members"][1]["validation"] == alone["members"][0]["validation"]
+        # Every member is used with its own architecture.
+        for member, header in (("0", "z0"), ("1", "z0,z1,z2")):
+            codes = tmp_path / f"{member}.csv"
+            assert cli.main(["encode", str(out), "--member", member, "--out", str(codes)]) == 0
+            assert codes.read_text().splitlines()[0] == header
 
 
 class TestRefusals:

@@ -736,6 +736,7 @@ def test_twenty_sparse_autoencoders_in_one_population_stay_finite(tmp_path):
     assert np.isfinite([list(member["metrics"].values()) for member in members]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
 def test_images_and_labels_from_the_folder_of_mnist(tmp_path, optimised):
     recipe = recipes.find("mnist-shallow")

@@ -182,6 +182,7 @@ def test_evidence_of_a_model_that_ignores_its_code_is_exact(n):
     assert bounds["importance_weighted_bound"] > bounds["elbo"] + 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("JAXAE_DATA" not in os.environ, reason="JAXAE_DATA names no folder with real data")
 def test_digits_from_an_idx_file(tmp_path, optimised):
     recipe = recipes.find("digits-vae")

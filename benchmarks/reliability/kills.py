@@ -100,7 +100,7 @@ def measured(short: bool) -> dict[str, Any]:
     total: dict[str, int] = {}
     kinds: list[tuple[str, int | None, int, int]]
     if short:
-        kinds = [("autoencoder", 3, 2, 2)]
+        kinds = [("autoencoder", None, 1, 2)]
     else:
         kinds = [(family, members, 1, 6) for family in FAMILIES for members in (None, 3)]
         kinds += [("vae", 4, 2, 18), ("gan", 3, 2, 18), ("autoencoder", 4, 4, 18)]

@@ -69,9 +69,8 @@ def test_a_member_is_that_run_alone(name):
 @pytest.mark.parametrize(
     ("name", "devices", "counts"),
     [
-        ("elbo", None, (1, 3, 4, 5)),
-        ("elbo", 2, (1, 9)),
-        ("reconstruction", 1, (1, 5)),
+        ("elbo", None, (1, 5)),
+        ("reconstruction", 1, (4,)),
         ("reconstruction", 4, (1, 6)),
     ],
 )
@@ -93,6 +92,7 @@ def test_a_loop_of_one_group_is_not_inlined():
     same_bits(alone, rows(first, slice(1)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("optimised")
 def test_in_lanes_several_devices_round_as_one_does():
     """What XLA partitions it simplifies in another order, Adam's divisions say: so every device has its own program."""
@@ -152,7 +152,7 @@ def test_a_collective_would_be_found():
     assert re.findall(COLLECTIVES, text)
 
 
-@pytest.mark.parametrize(("devices", "lanes"), [(None, None), (None, LANES), (2, LANES)])
+@pytest.mark.parametrize(("devices", "lanes"), [(None, None), (2, LANES)])
 def test_a_member_that_diverges_changes_no_other(devices, lanes):
     run = population("elbo", devices, lanes)
     healthy = jax.device_get(run(members(slice(4)), None))
