@@ -160,9 +160,10 @@ class TestPopulations:
         _, alone, _ = self.run(tmp_path / "b", "--set", "latent=3", "--seeds", "1", "--epochs", "2")
         assert together["members"][1]["validation"] == alone["members"][0]["validation"]
         # Every member is used with its own architecture.
+        rows = str(write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10))))
         for member, header in (("0", "z0"), ("1", "z0,z1,z2")):
             codes = tmp_path / f"{member}.csv"
-            assert cli.main(["encode", str(out), "--member", member, "--out", str(codes)]) == 0
+            assert cli.main(["encode", str(out), "--member", member, "--data", rows, "--out", str(codes)]) == 0
             assert codes.read_text().splitlines()[0] == header
 
 
