@@ -11,7 +11,7 @@ reliability = pytest.importorskip("benchmarks.reliability.table", reason="benchm
 ROOT = Path(__file__).parents[1]
 
 
-SLOW = ("resume", "invariance", "stops", "peers", "larger", "layouts")
+SLOW = ("resume", "invariance", "lanes", "stops", "peers", "larger", "layouts")
 """Rows whose short form takes a minute or two as well."""
 
 

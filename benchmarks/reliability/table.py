@@ -12,6 +12,7 @@ ROWS = (
     "kills",
     "resume",
     "invariance",
+    "lanes",
     "stops",
     "peers",
     "files",
