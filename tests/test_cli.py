@@ -88,6 +88,11 @@ class TestPopulations:
         assert (out / "report.html").exists()
         return out, *(json.loads((out / f"{name}.json").read_text()) for name in ("metrics", "config"))
 
+    @staticmethod
+    def rows(tmp_path):
+        """Return the path of three rows to encode."""
+        return str(write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10))))
+
     def test_points_are_drawn_from_ranges(self, tmp_path):
         ranges = ["--sweep", "learning_rate=1e-4..1e-1:log", "weight_decay=0.0..1.0", "--points", "5", "--epochs", "2"]
         out, metrics, config = self.run(tmp_path, *ranges, "--seeds", "2")
@@ -134,33 +139,33 @@ class TestPopulations:
         assert sorted(member["status"] for member in metrics["members"]) == ["dropped after epoch 2", "trained"]
 
     def test_widths_are_swept_in_one_call(self, tmp_path, capsys):
-        swept = ["--sweep", "widths=8/16,8", "learning_rate=1e-3,1e-2", "--epochs", "2"]
+        swept = ["--sweep", "widths=8/16,8", "learning_rate=1e-3,1e-2", "--seeds", "2", "--epochs", "2"]
         out, metrics, config = self.run(tmp_path, *swept)
         members = metrics["members"]
-        assert len(members) == len(metrics["points"]) == 4
-        assert [member["hparams"]["widths"] for member in members] == ["8", "8", "16,8", "16,8"]
-        assert [each["members"] for each in config["architectures"]] == [2] * 2
+        assert len(members) == 8 and [len(point["members"]) for point in metrics["points"]] == [2] * 4
+        assert [member["hparams"]["widths"] for member in members] == ["8"] * 4 + ["16,8"] * 4
+        assert [each["members"] for each in config["architectures"]] == [4] * 2
         assert config["sweep"]["widths"] == [[8], [16, 8]]
         history = (out / "history.csv").read_text().splitlines()
-        assert len(history) == 1 + 4 * 2
+        assert len(history) == 1 + 8 * 2
         assert set(metrics["effects"]) == {"widths", "learning_rate"}
         assert metrics["effects"]["widths"]["correlation"] is None
         # Every member is used with its own architecture; the best without being named.
-        rows = write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10)))
-        for member in (None, 0, 3):
-            chosen = ["--data", str(rows)]
+        rows = self.rows(tmp_path)
+        for member in (None, 0, 7):
+            chosen = ["--data", rows]
             chosen += [] if member is None else ["--member", str(member)]
             assert cli.main(["encode", str(out), "--out", str(tmp_path / "codes.csv"), *chosen]) == 0
             assert (tmp_path / "codes.csv").read_text().splitlines()[0] == "z0,z1"
-        command = ["encode", str(out), "--data", str(rows), "--out", str(tmp_path / "codes.csv"), "--member", "4"]
-        assert "member is 4" in refused(capsys, *command)
+        command = ["encode", str(out), "--data", rows, "--out", str(tmp_path / "codes.csv"), "--member", "8"]
+        assert "member is 8" in refused(capsys, *command)
 
     def test_a_member_among_architectures_is_that_run_alone(self, tmp_path):
         out, together, _ = self.run(tmp_path / "a", "--sweep", "latent=1,3", "--epochs", "2")
         _, alone, _ = self.run(tmp_path / "b", "--set", "latent=3", "--seeds", "1", "--epochs", "2")
         assert together["members"][1]["validation"] == alone["members"][0]["validation"]
         # Every member is used with its own architecture.
-        rows = str(write(tmp_path / "rows.csv", np.zeros((3, 10)), ",".join(f"x{i}" for i in range(10))))
+        rows = self.rows(tmp_path)
         for member, header in (("0", "z0"), ("1", "z0,z1,z2")):
             codes = tmp_path / f"{member}.csv"
             assert cli.main(["encode", str(out), "--member", member, "--data", rows, "--out", str(codes)]) == 0
